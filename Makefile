@@ -1,0 +1,45 @@
+# `make help` lists the targets. Every one of them sets up what is missing first.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+TIMEOUT_S ?= 3600
+PYTEST_ARGS ?=
+
+.PHONY: help setup format check test test-all bench demo live doctor clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## environment, ROS packages, robot assets (PYTHON=..., TORCH=cpu|cuda)
+	@./scripts/setup
+
+format: setup ## put the code into the house's format
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+check: setup ## lint, format, import rules, types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+	$(PY) -m pyright
+
+test: setup ## all tests but the slow ones (PYTEST_ARGS=...)
+	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: setup ## every test
+	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest $(PYTEST_ARGS)
+
+bench: setup ## the short benchmarks, with a table
+	@$(PY) -m bench run --short
+
+demo: setup ## a policy at work in the twin
+	@.venv/bin/tutelage demo
+
+live: setup ## the graph, with the page to watch and correct it
+	@.venv/bin/tutelage live
+
+doctor: setup ## what works on this machine, and what to do about the rest
+	@$(PY) -m tutelage.doctor
+
+clean: ## throw away what setup made
+	rm -rf .venv .setup .cache ros_ws/build ros_ws/install ros_ws/log *.egg-info

@@ -1,0 +1,1 @@
+"""Arms, cameras and hands: the plug points, the SafetyGate and the drivers. Imports only `tutelage_core`."""

@@ -1,0 +1,1 @@
+"""Behaviour cloning: a convolutional policy that regresses chunks of steps from demonstrations."""

@@ -1,0 +1,168 @@
+"""The arm: its driver, the SafetyGate, the watchdog and the stop latch. The only process that commands the arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geometry_msgs.msg import PoseStamped, WrenchStamped
+from hardware.arm import Arm
+from hardware.safety.gate import GateDecision, SafetyGate
+from sensor_msgs.msg import JointState
+from tutelage_core.clock import SteadyClock
+from tutelage_core.contract import NS_PER_S, load_contract
+from tutelage_core.errors import ArmError, UnknownNameError
+from tutelage_core.types import ArmState, Source
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import Command
+
+from tutelage_nodes import convert, topics
+from tutelage_nodes.node import TutelageNode, run_node
+from tutelage_nodes.twin_link import TwinLinkArm
+
+ARM_DRIVERS = ("twin",)
+ARM_EVENTS = ("STOP", "CLEAR_STOP", "RESTART")
+STATE_SILENCE_S = 1.0
+"""Without an arm state for so long the diagnostics turn to ERROR [s, steady]."""
+
+
+@dataclass(frozen=True)
+class ArmNodeParameters:
+    """Parameters of `arm_node`.
+
+    Attributes:
+        robot: name of the robot's contract.
+        time: wall (ages are measured on the node's clock) or data (on the arm's own stamps: lock-step and fast twin).
+    """
+
+    robot: str = "twin"
+    time: str = "wall"
+
+
+class ArmNode(TutelageNode[ArmNodeParameters]):
+    """Passes single steps through the SafetyGate to the driver."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__("arm_node", ArmNodeParameters)
+        self._arm: Arm | None = None
+
+    def setup(self) -> None:
+        """Connect the driver and open the topics."""
+        contract = load_contract(self.params.robot)
+        if self.params.time not in ("wall", "data"):
+            raise UnknownNameError("time", self.params.time, ("wall", "data"), "node arm_node")
+        if contract.arm.driver not in ARM_DRIVERS:
+            raise UnknownNameError("arm driver", contract.arm.driver, ARM_DRIVERS, f"robot {contract.name}")
+        self._joints = list(contract.arm.joints)
+        self._limits = contract.safety
+        self._gate = SafetyGate(contract.safety)
+        self._steady = SteadyClock()
+        self._state: ArmState | None = None
+        self._state_seen_ns = self._command_seen_ns = self._steady.now_ns()
+        self._moving = False
+        self._state_pub = self.create_publisher(ti.ArmState, topics.ARM_STATE, topics.reliable())
+        self._joint_pub = self.create_publisher(JointState, topics.JOINT_STATES, topics.reliable())
+        self._pose_pub = self.create_publisher(PoseStamped, topics.ARM_TCP_POSE, topics.reliable())
+        self._wrench_pub = self.create_publisher(WrenchStamped, topics.ARM_WRENCH, topics.reliable())
+        self._executed_pub = self.create_publisher(ti.ExecutedAction, topics.ARM_EXECUTED, topics.reliable())
+        self.create_subscription(ti.ArmCommand, topics.ARM_COMMAND, self._on_command, topics.reliable())
+        self.create_service(Command, topics.ARM_EVENT, self._on_event)
+        self._arm = TwinLinkArm(self, self._on_state)
+        self._arm.connect()
+        if self.params.time == "wall":
+            self.create_timer(contract.safety.command_timeout_s / 4, self._watch)
+
+    def teardown(self) -> None:
+        """Hold and let go of the driver."""
+        if self._arm is not None:
+            self._arm.disconnect()
+            self._arm = None
+
+    def diagnose(self) -> tuple[bool, str, dict[str, object]]:
+        """Say whether states arrive and whether the gate is latched."""
+        if self._arm is None or self._state is None:
+            return False, "no arm state yet", {}
+        silent_s = (self._steady.now_ns() - self._state_seen_ns) / NS_PER_S
+        values = {"refused": self._gate.refused, "clamped": self._gate.clamped, "state_silence_s": round(silent_s, 3)}
+        if self._gate.latch:
+            return False, f"stopped: {self._gate.latch}", values
+        if self.params.time == "wall" and silent_s > STATE_SILENCE_S:
+            return False, f"no arm state for {silent_s:.1f} s", values
+        return True, "ready", values
+
+    def _on_state(self, state: ArmState) -> None:
+        self._state = state
+        self._state_seen_ns = self._steady.now_ns()
+        message = convert.to_arm_state_msg(state)
+        self._state_pub.publish(message)
+        self._joint_pub.publish(JointState(header=message.header, name=self._joints, position=message.joint_positions,
+                                           velocity=message.joint_velocities, effort=[0.0] * len(self._joints)))
+        self._pose_pub.publish(PoseStamped(header=message.header, pose=message.pose))
+        wrench = WrenchStamped(header=message.header)
+        force, torque = wrench.wrench.force, wrench.wrench.torque
+        force.x, force.y, force.z, torque.x, torque.y, torque.z = (float(v) for v in state.wrench)
+        self._wrench_pub.publish(wrench)
+
+    def _on_command(self, message: ti.ArmCommand) -> None:
+        if self._state is None:
+            self.count("commands_before_first_state")
+            return
+        command = convert.from_arm_command_msg(message)
+        decision = self._gate.admit(command, self._state, self._now_ns())
+        self._command_seen_ns = self._steady.now_ns()
+        self._moving = command.source is not Source.HOLD and not decision.refused
+        self._execute(decision)
+
+    def _execute(self, decision: GateDecision) -> None:
+        if self._arm is None:
+            return
+        for reason in decision.executed.reasons:
+            self.count(f"reason.{reason}")
+        executed = convert.to_executed_msg(decision.executed, self.get_clock().now().nanoseconds)
+        try:
+            if decision.target is None:
+                self._arm.stop("no finite pose was ever measured")
+            else:
+                self._arm.send(decision.target)
+        except ArmError as error:
+            self.count("driver_refusals")
+            self._gate.stop(str(error))
+            self.get_logger().error(str(error))
+            return
+        self._executed_pub.publish(executed)
+
+    def _now_ns(self) -> int:
+        if self.params.time == "data" and self._state is not None:
+            return self._state.stamp_ns
+        return self.get_clock().now().nanoseconds
+
+    def _watch(self) -> None:
+        """Hold when a moving arm gets no command any more; liveness is on the steady clock."""
+        silent_s = (self._steady.now_ns() - self._command_seen_ns) / NS_PER_S
+        if self._moving and self._state is not None and silent_s > self._limits.command_timeout_s:
+            self._moving = False
+            self._execute(self._gate.time_out(self._state, self._now_ns()))
+
+    def _on_event(self, request: Command.Request, response: Command.Response) -> Command.Response:
+        response.accepted = True
+        if request.event == "STOP":
+            self._gate.stop(request.reason)
+            if self._arm is not None:
+                self._arm.stop(request.reason)
+        elif request.event == "CLEAR_STOP":
+            self._gate.clear_stop()
+            if self._arm is not None:
+                self._arm.recover()
+        elif request.event == "RESTART" and self._state is not None:
+            self._gate.restart(self._state)
+        else:
+            response.accepted = False
+            response.message = (str(UnknownNameError("arm event", request.event, ARM_EVENTS))
+                                if request.event not in ARM_EVENTS else "no arm state yet")
+        response.state = self._gate.latch or "READY"
+        return response
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(ArmNode)

@@ -1,0 +1,152 @@
+"""What every node shares: typed parameters, lifecycle with autostart, diagnostics, and a clean end."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from typing import Any, Generic, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from tutelage_core.config import from_mapping
+from tutelage_core.errors import TutelageError, UnknownNameError
+
+from tutelage_nodes import topics
+
+P = TypeVar("P")
+DISCOVERY_S = 1.0
+"""How long a starting node looks for another one of its name [s]."""
+
+DISCOVERY_LOOK_S = 0.1
+DIAGNOSTICS_PERIOD_S = 1.0
+
+ROS_PARAMETERS = frozenset({"use_sim_time", "start_type_description_service"})
+
+
+class DuplicateGraphError(TutelageError):
+    """Another graph runs in this ROS domain."""
+
+
+class TutelageNode(LifecycleNode, Generic[P]):
+    """A lifecycle node whose parameters are one frozen dataclass.
+
+    Subclasses implement `setup` (make everything, refuse bad settings), `diagnose` and, where there is something to
+    end, `teardown`.
+    """
+
+    def __init__(self, name: str, parameters: type[P]) -> None:
+        """Declare the fields of the dataclass `parameters` as ROS parameters and read them."""
+        super().__init__(name, automatically_declare_parameters_from_overrides=False)
+        fields = {f.name: f for f in dataclasses.fields(parameters)}  # type: ignore[arg-type]
+        overrides = self._parameter_overrides
+        for key in overrides:
+            if key.split(".")[0] not in fields and key not in ROS_PARAMETERS and not key.startswith("qos_overrides"):
+                raise UnknownNameError("parameter", key, fields, f"node {name}")
+        values: dict[str, Any] = {}
+        for key, field in fields.items():
+            default = field.default if field.default is not dataclasses.MISSING else None
+            if default is None:
+                self.declare_parameter(key, Parameter.Type.STRING)
+                if key in overrides:
+                    values[key] = self.get_parameter(key).value
+            else:
+                self.declare_parameter(key, list(default) if isinstance(default, tuple) else default)
+                values[key] = self.get_parameter(key).value
+        self.params: P = from_mapping(values, parameters, f"node {name}")
+        self.counters: dict[str, int] = {}
+        self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, topics.reliable())
+
+    def setup(self) -> None:
+        """Make publishers, subscriptions and the core objects; raise TutelageError to refuse."""
+        raise TutelageError(f"{type(self).__name__} does nothing: it has no setup")
+
+    def teardown(self) -> None:
+        """End what `setup` began."""
+
+    def diagnose(self) -> tuple[bool, str, dict[str, object]]:
+        """Return whether all is well, a sentence, and values worth seeing."""
+        return True, "running", {}
+
+    def count(self, what: str) -> None:
+        """Count an event; the counts are published."""
+        self.counters[what] = self.counters.get(what, 0) + 1
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002 rclpy's signature
+        """Set up; a refusal is logged and ends the transition."""
+        try:
+            self.setup()
+        except TutelageError as error:
+            self.get_logger().fatal(str(error))
+            return TransitionCallbackReturn.FAILURE
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002 rclpy's signature
+        """Tear down."""
+        self.teardown()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _publish_diagnostics(self) -> None:
+        well, sentence, values = self.diagnose()
+        status = DiagnosticStatus(name=self.get_fully_qualified_name(), hardware_id="tutelage", message=sentence)
+        status.level = DiagnosticStatus.OK if well else DiagnosticStatus.ERROR
+        everything = {**values, **self.counters}
+        status.values = [KeyValue(key=str(k), value=str(v)) for k, v in everything.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def refuse_second_graph(node: LifecycleNode) -> None:
+    """Look for another node of the same name.
+
+    Raises:
+        DuplicateGraphError: there is one.
+    """
+    for _ in range(round(DISCOVERY_S / DISCOVERY_LOOK_S)):
+        time.sleep(DISCOVERY_LOOK_S)
+        same = [1 for name, namespace in node.get_node_names_and_namespaces()
+                if (name, namespace) == (node.get_name(), node.get_namespace())]
+        if len(same) > 1:
+            raise DuplicateGraphError(
+                f"another '{node.get_fully_qualified_name()}' runs in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}: "
+                "stop that graph first, or choose another domain (ROS_DOMAIN_ID)")
+
+
+def run_node(make: type[TutelageNode[Any]]) -> None:
+    """Run one node until SIGINT or SIGTERM; exit 0 then, 1 when it refuses to start."""
+    rclpy.init()
+    signal.signal(signal.SIGTERM, lambda *_: rclpy.try_shutdown())
+    code = 0
+    node: TutelageNode[Any] | None = None
+    executor = SingleThreadedExecutor()
+    try:
+        node = make()  # type: ignore[call-arg]
+        executor.add_node(node)
+        refuse_second_graph(node)
+        for transition in (node.trigger_configure, node.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                code = 1
+                break
+        else:
+            node.get_logger().info("ready")
+            executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the operator's end is a good end
+    except TutelageError as error:
+        print(f"{make.__name__}: {error}", file=sys.stderr, flush=True)
+        code = 1
+    finally:
+        if node is not None:
+            node.teardown()
+            executor.remove_node(node)
+            node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
+    sys.exit(code)

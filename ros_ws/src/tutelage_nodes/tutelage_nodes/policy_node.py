@@ -1,0 +1,123 @@
+"""Runs one policy: observations in, stamped action chunks out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from policies.policy import Policy
+from policies.registry import find_checkpoint, load_policy
+from sensor_msgs.msg import Image
+from tutelage_core.assembler import ObservationAssembler
+from tutelage_core.chunks import ChunkBuffer
+from tutelage_core.clock import SteadyClock
+from tutelage_core.contract import NS_PER_S, check_fit, load_contract
+from tutelage_core.types import ArmState, Observation
+from tutelage_core.window import ObservationWindow
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import ResetPolicy
+
+from tutelage_nodes import convert, topics
+from tutelage_nodes.node import TutelageNode, run_node
+
+
+@dataclass(frozen=True)
+class PolicyNodeParameters:
+    """Parameters of `policy_node`.
+
+    Attributes:
+        robot: name of the robot's contract.
+        policy: name of a shipped checkpoint, or the folder of one.
+        threads: threads that the policy computes with.
+        sync_tolerance_s: frames and states this far apart count as one instant [s]; 0 for simulated time.
+        reliable_images: ask for every frame (lock-step) and not only for the newest one.
+    """
+
+    robot: str = "twin"
+    policy: str = "bc_pick_cube"
+    threads: int = 1
+    sync_tolerance_s: float = 0.02
+    reliable_images: bool = False
+
+
+class PolicyNode(TutelageNode[PolicyNodeParameters]):
+    """Asks the policy when a chunk is due."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__("policy_node", PolicyNodeParameters)
+
+    def setup(self) -> None:
+        """Load the checkpoint, refuse it if it does not fit the robot, warm up, open the topics."""
+        torch.set_num_threads(self.params.threads)
+        contract = load_contract(self.params.robot)
+        self._policy: Policy = load_policy(find_checkpoint(self.params.policy))
+        spec = self._policy.spec
+        check_fit(spec, contract)
+        self._steady = SteadyClock()
+        self._window = ObservationWindow(spec.history)
+        self._chunks = ChunkBuffer(spec.replan_every)
+        self._assembler = ObservationAssembler(spec.cameras, spec.state_keys,
+                                               round(self.params.sync_tolerance_s * NS_PER_S))
+        self._active = False
+        self._thought_s: list[float] = []
+        self._publisher = self.create_publisher(ti.ActionChunk, topics.POLICY_CHUNK, topics.reliable())
+        quality = topics.reliable() if self.params.reliable_images else topics.newest()
+        for camera in spec.cameras:
+            self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera), quality)
+        self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
+        self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
+        self.create_service(ResetPolicy, topics.POLICY_RESET, self._on_reset)
+
+    def diagnose(self) -> tuple[bool, str, dict[str, object]]:
+        """Say how long the policy thinks."""
+        recent = self._thought_s[-50:]
+        mean_ms = 1e3 * sum(recent) / len(recent) if recent else 0.0
+        return True, "driving" if self._active else "idle", {"inference_ms": round(mean_ms, 2),
+                                                             "chunks": len(self._thought_s)}
+
+    def _on_image(self, camera: str, message: Image) -> None:
+        try:
+            frame = convert.from_image_msg(message)
+        except ValueError as error:
+            self.count("bad_images")
+            self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
+            return
+        self._consider(self._assembler.add_frame(camera, frame))
+
+    def _on_state(self, message: ti.ArmState) -> None:
+        state: ArmState = convert.from_arm_state_msg(message)
+        self._consider(self._assembler.add_state(state))
+
+    def _consider(self, observation: Observation | None) -> None:
+        if observation is None or not self._active:
+            return
+        window = self._window.push(observation)
+        if not self._chunks.wants_chunk(observation.stamp_ns):
+            return
+        begun_ns = self._steady.now_ns()
+        chunk = self._policy.act(window)
+        thought_s = (self._steady.now_ns() - begun_ns) / NS_PER_S
+        self._thought_s.append(thought_s)
+        self._chunks.add(chunk)
+        self._publisher.publish(convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s))
+
+    def _on_session(self, message: ti.SessionState) -> None:
+        if not message.episode:
+            self._active = False  # no episode: do not heat the room
+
+    def _on_reset(self, request: ResetPolicy.Request, response: ResetPolicy.Response) -> ResetPolicy.Response:
+        self._assembler.restart(convert.to_ns(request.not_before))
+        self._window.clear()
+        self._chunks.clear()
+        self._policy.reset(request.task, request.seed)
+        self._active = True
+        response.accepted = True
+        response.replan_every = self._policy.spec.replan_every
+        return response
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(PolicyNode)

@@ -1,0 +1,173 @@
+"""Records one MCAP file per episode, with the writer that the one-process loop uses too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+from tutelage_core.config import from_mapping, to_mapping
+from tutelage_core.contract import load_contract
+from tutelage_core.episodes.manifest import EpisodeMetadata
+from tutelage_core.episodes.writer import EpisodeWriter
+from tutelage_core.errors import TutelageError
+from tutelage_core.types import EpisodeResult
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import RecordEpisode
+
+from tutelage_nodes import convert, topics
+from tutelage_nodes.node import TutelageNode, run_node
+
+BACKLOG = 200
+"""Messages a topic may wait for the disk before the oldest is lost."""
+
+DRAIN_S = 2.0
+"""How long a closing episode waits for messages that are still on their way [s]."""
+
+
+@dataclass(frozen=True)
+class RecorderNodeParameters:
+    """Parameters of `recorder_node`: the robot's contract and the folder that episodes go to."""
+
+    robot: str = "twin"
+    folder: str = "runs/episodes"
+
+
+class RecorderNode(TutelageNode[RecorderNodeParameters]):
+    """Writes what the graph says while an episode is open."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__("recorder_node", RecorderNodeParameters)
+        self._writer: EpisodeWriter | None = None
+
+    def setup(self) -> None:
+        """Open the topics."""
+        contract = load_contract(self.params.robot)
+        self._contract = to_mapping(contract)
+        self._cameras = tuple(contract.cameras)
+        self._last_ns: dict[str, int] = {}
+        self._not_before_ns = self._executed = self._awaited_steps = 0
+        self._drained: Future | None = None
+        for camera in contract.cameras:
+            self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera),
+                                     topics.reliable(BACKLOG))
+        for kind, topic, write in (
+            (ti.ArmState, topics.ARM_STATE, self._write_state),
+            (ti.ExecutedAction, topics.ARM_EXECUTED, self._write_executed),
+            (ti.TaskStatus, topics.TWIN_TASK_STATUS, self._write_status),
+            (ti.ActionChunk, topics.POLICY_CHUNK, self._write_chunk),
+        ):
+            self.create_subscription(kind, topic, partial(self._on_message, topic, write), topics.reliable(BACKLOG))
+        self.create_service(RecordEpisode, topics.RECORD_EPISODE, self._on_record)
+
+    def teardown(self) -> None:
+        """Keep what was recorded of an unfinished episode as a partial one."""
+        if self._writer is not None:
+            self._writer.abort("recorder_node ended")
+            self._writer = None
+
+    def diagnose(self) -> tuple[bool, str, dict[str, object]]:
+        """Say whether an episode is open."""
+        return True, "recording" if self._writer is not None else "idle", {}
+
+    def _is_new(self, topic: str, stamp_ns: int) -> bool:
+        """Return whether to write a message: not from before the episode, not a repetition."""
+        if self._writer is None or stamp_ns <= self._last_ns.get(topic, self._not_before_ns - 1):
+            return False
+        self._last_ns[topic] = stamp_ns
+        return True
+
+    def _on_image(self, camera: str, message: Image) -> None:
+        topic = topics.camera_image(camera)
+        try:
+            frame = convert.from_image_msg(message, self.counters.get(topic, 0))
+        except ValueError as error:
+            self.count("bad_images")
+            self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
+            return
+        if self._is_new(topic, frame.stamp_ns) and self._writer is not None:
+            self._writer.image(camera, frame)
+            self.count(topic)
+            self._check_drained()
+
+    def _on_message(self, topic, write, message) -> None:  # noqa: ANN001 one of the four messages below
+        if self._is_new(topic, convert.to_ns(message.header.stamp)):
+            write(message)
+            self.count(topic)
+
+    def _write_state(self, message: ti.ArmState) -> None:
+        self._open_writer().state(convert.from_arm_state_msg(message))
+
+    def _write_executed(self, message: ti.ExecutedAction) -> None:
+        self._open_writer().executed(convert.from_executed_msg(message), convert.to_ns(message.executed_at))
+        self._executed += 1
+        self._check_drained()
+
+    def _write_status(self, message: ti.TaskStatus) -> None:
+        self._open_writer().status(convert.to_ns(message.header.stamp), convert.from_task_status_msg(message))
+
+    def _write_chunk(self, message: ti.ActionChunk) -> None:
+        self._open_writer().chunk(convert.from_chunk_msg(message), message.policy, message.inference_s)
+
+    def _open_writer(self) -> EpisodeWriter:
+        if self._writer is None:
+            raise TutelageError("no episode is open")
+        return self._writer
+
+    async def _on_record(self, request: RecordEpisode.Request,
+                         response: RecordEpisode.Response) -> RecordEpisode.Response:
+        try:
+            data = json.loads(request.metadata_json or "{}")
+            if request.open:
+                self._begin(request.episode, data, convert.to_ns(request.not_before))
+            else:
+                result = from_mapping(data, EpisodeResult, "RecordEpisode.metadata_json")
+                writer = self._open_writer()
+                await self._drain(result.steps)
+                self._writer = None
+                response.path = str(writer.close(result))
+                if self._executed < result.steps:
+                    response.message = f"{result.steps - self._executed} of {result.steps} steps are missing"
+            response.accepted = True
+        except (TutelageError, OSError, json.JSONDecodeError) as error:
+            self.count("refused_requests")
+            response.accepted, response.message = False, str(error)
+        return response
+
+    def _begin(self, episode: str, data: dict[str, object], not_before_ns: int) -> None:
+        if self._writer is not None:
+            self._writer.abort("another episode began")
+            self._writer = None
+        self._not_before_ns, self._executed = not_before_ns, 0
+        self._last_ns.clear()
+        metadata = from_mapping({**data, "contract": self._contract}, EpisodeMetadata, "RecordEpisode.metadata_json")
+        self._writer = EpisodeWriter(Path(self.params.folder), episode, metadata)
+
+    async def _drain(self, steps: int) -> None:
+        """Wait for messages that are still on their way: a service call may overtake them."""
+        self._drained, self._awaited_steps = Future(), steps
+        timer = self.create_timer(DRAIN_S, self._give_up)
+        self._check_drained()
+        await self._drained
+        self.destroy_timer(timer)
+        self._drained = None
+
+    def _give_up(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(False)
+
+    def _check_drained(self) -> None:
+        if self._drained is None or self._drained.done() or self._executed < self._awaited_steps:
+            return
+        last_ns = self._last_ns.get(topics.ARM_EXECUTED, 0)
+        if all(self._last_ns.get(topics.camera_image(c), -1) >= last_ns for c in self._cameras):
+            self._drained.set_result(True)
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(RecorderNode)

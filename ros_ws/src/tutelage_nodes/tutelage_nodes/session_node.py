@@ -1,0 +1,252 @@
+"""Who drives, and one episode after the other: reset, drive, end on success, time limit or stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.task import Future
+from tutelage_core.arbiter import Arbiter
+from tutelage_core.chunks import ChunkBuffer
+from tutelage_core.clock import SteadyClock
+from tutelage_core.contract import NS_PER_S, load_contract
+from tutelage_core.errors import UnknownNameError
+from tutelage_core.session import MOVING_STATES, DriveEvent, DriveState, Session
+from tutelage_core.types import EpisodeResult
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.action import RunEpisode
+from tutelage_interfaces.srv import Command
+
+from tutelage_nodes import convert, topics
+from tutelage_nodes.episode_clock import EpisodeClock
+from tutelage_nodes.episode_setup import EpisodeSetup
+from tutelage_nodes.node import TutelageNode, run_node
+from tutelage_nodes.stages import Stages
+
+
+@dataclass(frozen=True)
+class SessionNodeParameters:
+    """Parameters of `session_node`.
+
+    Attributes:
+        robot: name of the robot's contract.
+        time: wall, or data (lock-step: one command for each observation).
+        patience_s: without progress for so long an episode ends with an error [s, steady].
+    """
+
+    robot: str = "twin"
+    time: str = "wall"
+    patience_s: float = 10.0
+
+
+class SessionNode(TutelageNode[SessionNodeParameters]):
+    """Joins chunks, drive state and ground truth into one stream of commands."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__("session_node", SessionNodeParameters)
+
+    def setup(self) -> None:
+        """Open topics, services and the action."""
+        if self.params.time not in ("wall", "data"):
+            raise UnknownNameError("time", self.params.time, ("wall", "data"), "node session_node")
+        contract = load_contract(self.params.robot)
+        self._lockstep = self.params.time == "data"
+        self._steady = SteadyClock()
+        self._session = Session()
+        self._stages = Stages(self._steady)
+        self._restart_driver(contract.period_ns, replan_every=1)
+        self._period_ns = contract.period_ns
+        self._goal: RunEpisode.Goal | None = None
+        self._done: Future | None = None
+        self._setup = EpisodeSetup(self, contract.name)
+        self._state_pub = self.create_publisher(ti.SessionState, topics.SESSION_STATE, topics.latched())
+        self._command_pub = self.create_publisher(ti.ArmCommand, topics.ARM_COMMAND, topics.reliable())
+        self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
+        self.create_subscription(ti.TaskStatus, topics.TWIN_TASK_STATUS, self._on_status, topics.reliable())
+        self.create_subscription(ti.ActionChunk, topics.POLICY_CHUNK, self._on_chunk, topics.reliable())
+        self.create_subscription(ti.ExecutedAction, topics.ARM_EXECUTED, self._on_executed, topics.reliable())
+        self.create_service(Command, topics.SESSION_EVENT, self._on_event)
+        self._server = ActionServer(self, RunEpisode, topics.RUN_EPISODE, self._run_episode,
+                                    goal_callback=self._on_goal, cancel_callback=lambda _: CancelResponse.ACCEPT)
+        self.create_timer(contract.period_ns / NS_PER_S / 10, self._on_timer)
+        self._publish_state("started")
+
+    def diagnose(self) -> tuple[bool, str, dict[str, object]]:
+        """Say who drives."""
+        return True, str(self._session.state), {"starved": self._arbiter.starved}
+
+    def _restart_driver(self, period_ns: int, replan_every: int) -> None:
+        self._chunks = ChunkBuffer(replan_every)
+        self._arbiter = Arbiter(self._chunks)
+        self._pulse = EpisodeClock(self._chunks, period_ns)
+        self._state_ns = self._status_ns = self._not_before_ns = -1
+        self._status: ti.TaskStatus | None = None
+        self._steps = self._interventions = self._limit = 0
+        self._awaiting = False
+        self._progress_ns = self._steady.now_ns()
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def _on_state(self, message: ti.ArmState) -> None:
+        self._gripper = message.gripper_opening
+        stamp_ns = convert.to_ns(message.header.stamp)
+        if stamp_ns > self._state_ns:
+            self._state_ns = stamp_ns
+            self._stages.event("observation", {"executed": "world"})
+        self._pulse_lockstep()
+
+    def _on_status(self, message: ti.TaskStatus) -> None:
+        self._status, self._status_ns = message, convert.to_ns(message.header.stamp)
+        if not self._lockstep and self._episode_runs() and self._status_ns >= self._not_before_ns:
+            self._end_if_over()
+        self._pulse_lockstep()
+
+    def _on_chunk(self, message: ti.ActionChunk) -> None:
+        try:
+            chunk = convert.from_chunk_msg(message)
+        except ValueError as error:
+            self.count("bad_chunks")
+            self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            return
+        if chunk.stamp_ns < self._not_before_ns or not self._chunks.add(chunk):
+            self.count("old_chunks")
+            return
+        self._stages.event("chunk", {"observation": "policy"})
+        self._stages.add("inference", message.inference_s * 1e3)
+        if self._lockstep:
+            self._pulse_lockstep()
+        elif self._session.state in MOVING_STATES and not self._end_if_over():
+            self._send(self._pulse.due_for_chunk())
+
+    def _on_executed(self, message: ti.ExecutedAction) -> None:
+        self._stages.event("executed", {"command": "gate"})
+        self._interventions += bool(message.reasons)
+        self._progress_ns = self._steady.now_ns()
+
+    def _on_timer(self) -> None:
+        now_ns = self._steady.now_ns()
+        if self._episode_runs() and now_ns - self._progress_ns > self.params.patience_s * NS_PER_S:
+            waiting = "the policy's chunk" if self._chunks.wants_chunk(self._state_ns) else "the arm"
+            self._finish("error", f"no progress for {self.params.patience_s:g} s: waiting for {waiting}")
+        if not self._lockstep and self._session.state in MOVING_STATES and not self._end_if_over():
+            self._send(self._pulse.due_for_timer(now_ns))
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+
+    def _pulse_lockstep(self) -> None:
+        """Answer the observation at hand once arm state, ground truth and chunk of its instant are all there."""
+        if not self._lockstep or self._session.state not in MOVING_STATES or self._status_ns != self._state_ns:
+            return
+        if self._state_ns >= self._not_before_ns and not self._end_if_over():
+            self._send(self._pulse.due_for_observation(self._state_ns))
+
+    def _send(self, stamp_ns: int | None) -> None:
+        if stamp_ns is None:
+            return
+        self._pulse.sent(stamp_ns, self._steady.now_ns())
+        self._stages.event("command", {})
+        self._command_pub.publish(convert.to_arm_command_msg(self._arbiter.command(self._session.state, stamp_ns)))
+        self._steps += 1
+        if self._goal_handle is not None and self._steps % 5 == 0:
+            progress = self._status.progress if self._status is not None else math.nan
+            self._goal_handle.publish_feedback(RunEpisode.Feedback(
+                step=self._steps, state=str(self._session.state), progress=progress))
+
+    _goal_handle = None
+
+    # -- episodes ------------------------------------------------------------------------------------------------
+
+    def _episode_runs(self) -> bool:
+        return self._done is not None and not self._done.done()
+
+    def _end_if_over(self) -> bool:
+        """End the episode when it is over; return whether none runs."""
+        if not self._episode_runs():
+            return False
+        if self._goal_handle is not None and self._goal_handle.is_cancel_requested:
+            self._finish("stopped", "cancelled")
+        elif self._status is not None and self._status_ns >= self._not_before_ns and self._status.success:
+            self._finish("success")
+        elif self._steps >= self._limit and (not self._lockstep or self._pulse_is_quiet()):
+            self._finish("time_limit")
+        return not self._episode_runs()
+
+    def _pulse_is_quiet(self) -> bool:
+        """Lock-step: the last command has been carried out, so the ground truth at hand is the final one."""
+        return self._pulse.last_stamp_ns is None or self._state_ns > self._pulse.last_stamp_ns
+
+    def _finish(self, termination: str, message: str = "") -> None:
+        self._session.apply(DriveEvent.STOP if termination == "error" else DriveEvent.EPISODE_ENDED)
+        failure = self._status.failure if self._status is not None and termination != "success" else ""
+        result = EpisodeResult(termination == "success", self._steps, termination, self._interventions,
+                               self._stages.means_ms(), failure)
+        if self._done is not None:
+            self._done.set_result((result, message))
+
+    def _on_goal(self, goal: RunEpisode.Goal) -> GoalResponse:
+        if self._goal is not None:
+            self.get_logger().warning("an episode runs already: goal rejected")
+            return GoalResponse.REJECT
+        if self._session.state is not DriveState.PAUSED:
+            self.get_logger().warning(f"session is {self._session.state}, not PAUSED: goal rejected")
+            return GoalResponse.REJECT
+        self._goal = goal
+        return GoalResponse.ACCEPT
+
+    async def _run_episode(self, goal_handle) -> RunEpisode.Result:  # noqa: ANN001 rclpy's untyped handle
+        goal: RunEpisode.Goal = goal_handle.request
+        answer = RunEpisode.Result()
+        self._session.apply(DriveEvent.RESET_BEGUN)
+        self._publish_state("resetting", goal.task, "")
+        scene = await self._setup.begin(goal)
+        self._session.apply(DriveEvent.RESET_DONE)
+        if scene.refusal:
+            goal_handle.abort()
+            self._goal = None
+            answer.termination, answer.message = "error", scene.refusal
+            self._publish_state(scene.refusal)
+            return answer
+        self._restart_driver(self._period_ns, scene.replan_every)
+        self._arbiter.restart(self._gripper)
+        self._stages.restart()
+        self._not_before_ns, self._limit = scene.not_before_ns, goal.max_steps or scene.step_limit
+        self._done, self._goal_handle = Future(), goal_handle
+        self._session.apply(DriveEvent.START)
+        self._publish_state("driving", scene.instruction, scene.episode)
+        result, message = await self._done
+        self._goal_handle = None
+        self._publish_state(result.termination)
+        message = message or await self._setup.end(goal, result)
+        self._goal = None
+        (goal_handle.abort if result.termination == "error" else goal_handle.succeed)()
+        answer.success, answer.steps, answer.termination = result.success, result.steps, result.termination
+        answer.failure, answer.interventions, answer.message = result.failure, result.interventions, message
+        answer.stages, answer.stage_ms = list(result.stage_ms), list(result.stage_ms.values())
+        return answer
+
+    def _on_event(self, request: Command.Request, response: Command.Response) -> Command.Response:
+        if request.event not in DriveEvent.__members__:
+            response.message = str(UnknownNameError("session event", request.event, DriveEvent.__members__))
+        else:
+            response.accepted = self._session.apply(DriveEvent(request.event))
+            if not response.accepted:
+                response.message = f"{request.event} is not possible in {self._session.state}"
+            elif request.event in ("STOP", "CLEAR_STOP"):
+                self._setup.tell_arm(request.event, request.reason)
+            if request.event == "STOP" and self._episode_runs():
+                self._finish("stopped", request.reason)
+        response.state = str(self._session.state)
+        self._publish_state(request.reason or request.event)
+        return response
+
+    def _publish_state(self, reason: str, task: str = "", episode: str = "") -> None:
+        message = ti.SessionState(state=str(self._session.state), task=task, episode=episode, reason=reason)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._state_pub.publish(message)
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(SessionNode)

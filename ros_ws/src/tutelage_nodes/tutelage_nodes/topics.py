@@ -1,0 +1,52 @@
+"""Names of topics and services, and how reliably they travel. One place, so that no two nodes disagree."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+CLOCK = "/clock"
+JOINT_STATES = "/joint_states"
+ARM_STATE = "/arm/state"
+ARM_TCP_POSE = "/arm/tcp_pose"
+ARM_WRENCH = "/arm/wrench"
+ARM_COMMAND = "/arm/command"
+ARM_EXECUTED = "/arm/executed"
+ARM_EVENT = "/arm/event"
+POLICY_CHUNK = "/policy/chunk"
+POLICY_RESET = "/policy/reset"
+SESSION_STATE = "/session/state"
+SESSION_EVENT = "/session/event"
+RUN_EPISODE = "/session/run_episode"
+RECORD_EPISODE = "/recorder/record_episode"
+TWIN_LINK_STATE = "/twin/arm_link/state"
+TWIN_LINK_TARGET = "/twin/arm_link/target"
+TWIN_TASK_STATUS = "/twin/task_status"
+TWIN_EXPERT_STEP = "/expert/step"
+TWIN_RESET_SCENE = "/twin/reset_scene"
+DIAGNOSTICS = "/diagnostics"
+
+
+def camera_image(camera: str) -> str:
+    """Return the topic of a camera's raw images (sensor_msgs/Image, rgb8)."""
+    return f"/camera/{camera}/image_raw"
+
+
+def camera_info(camera: str) -> str:
+    """Return the topic of a camera's intrinsics (sensor_msgs/CameraInfo)."""
+    return f"/camera/{camera}/camera_info"
+
+
+def reliable(depth: int = 10) -> QoSProfile:
+    """Every message arrives as long as the reader keeps up with `depth`."""
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def newest(depth: int = 1) -> QoSProfile:
+    """Best effort, as sensor data usually travels: a late frame is worth less than the next one."""
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def latched() -> QoSProfile:
+    """A late reader gets the last message."""
+    return QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE,
+                      durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -1,0 +1,206 @@
+"""Plays the robot controller and the cameras "on the network", in MuJoCo. Simulation only."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rosgraph_msgs.msg import Clock as ClockMsg
+from sensor_msgs.msg import CameraInfo
+from sim.tasks import TASKS
+from sim.twin import Twin
+from tutelage_core.contract import NS_PER_S, load_contract
+from tutelage_core.errors import TutelageError, UnknownNameError
+from tutelage_core.types import ArmCommand
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import ResetScene
+
+from tutelage_nodes import convert, topics
+from tutelage_nodes.node import TutelageNode, run_node
+
+CLOCK_MODES = ("realtime", "fast", "lockstep")
+HEARTBEAT_S = 0.03
+"""In lock-step an observation that nobody answers is sent again after so long [s, wall]."""
+
+PAUSE_BETWEEN_SCENES_NS = NS_PER_S
+"""Simulated time goes on over a reset, by this gap, so that stamps never go back."""
+
+
+@dataclass(frozen=True)
+class TwinNodeParameters:
+    """Parameters of `twin_node`.
+
+    Attributes:
+        robot: robot whose contract the twin plays.
+        task: task of the scene at start.
+        seed: seed of the scene at start.
+        clock: realtime (stamps are wall time), fast (free-running simulated time) or lockstep (one period per action).
+        state_rate_hz: rate of arm states in realtime and fast [Hz]; in lock-step it is the control rate.
+    """
+
+    robot: str = "twin"
+    task: str = "PickCube"
+    seed: int = 0
+    clock: str = "realtime"
+    state_rate_hz: float = 50.0
+
+
+class TwinNode(TutelageNode[TwinNodeParameters]):
+    """Steps the twin and publishes what its arm and cameras see."""
+
+    def __init__(self) -> None:
+        """Declare the parameters."""
+        super().__init__("twin_node", TwinNodeParameters)
+        self._twin: Twin | None = None
+
+    def setup(self) -> None:
+        """Load the twin and start its clock."""
+        if self.params.clock not in CLOCK_MODES:
+            raise UnknownNameError("clock", self.params.clock, CLOCK_MODES, "node twin_node")
+        self._contract = load_contract(self.params.robot)
+        if self._contract.arm.driver != "twin":
+            raise TutelageError(f"robot '{self._contract.name}' has the arm driver '{self._contract.arm.driver}': "
+                                "it needs no twin")
+        self._twin = Twin(self._contract, self.params.task)
+        self._twin.reset(self.params.seed)
+        self._offset_ns = NS_PER_S
+        self._target: ArmCommand | None = None
+        self._images = {name: convert.ImageMessage(name, camera.width, camera.height)
+                        for name, camera in self._contract.cameras.items()}
+        self._clock_pub = self.create_publisher(ClockMsg, topics.CLOCK, topics.reliable())
+        self._state_pub = self.create_publisher(ti.ArmState, topics.TWIN_LINK_STATE, topics.reliable())
+        self._status_pub = self.create_publisher(ti.TaskStatus, topics.TWIN_TASK_STATUS, topics.reliable())
+        self._info_pubs = {name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.latched())
+                           for name in self._images}
+        self._image_pubs = {name: self.create_publisher(type(m.message), topics.camera_image(name), topics.reliable())
+                            for name, m in self._images.items()}
+        self.create_subscription(ti.ArmTarget, topics.TWIN_LINK_TARGET, self._on_target, topics.reliable())
+        self.create_service(ResetScene, topics.TWIN_RESET_SCENE, self._on_reset)
+        for name in self._images:
+            self._info_pubs[name].publish(self._camera_info(name))
+        self._answered_stamp_ns = -1
+        if self.params.clock == "lockstep":
+            self._observe()
+            self.create_timer(HEARTBEAT_S, self._heartbeat)
+        else:
+            self._slice_ns = round(NS_PER_S / self.params.state_rate_hz)
+            self._slices_per_image = max(1, round(self._contract.period_ns / self._slice_ns))
+            self._slices = 0
+            pace_s = self._slice_ns / NS_PER_S if self.params.clock == "realtime" else 0.0
+            self.create_timer(pace_s, self._slice, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def teardown(self) -> None:
+        """Free the renderer."""
+        if self._twin is not None:
+            self._twin.close()
+            self._twin = None
+
+    def diagnose(self) -> tuple[bool, str, dict[str, object]]:
+        """Say where simulated time is."""
+        if self._twin is None:
+            return False, "not configured", {}
+        return True, f"{self.params.clock}", {"time_s": self._now_ns() / NS_PER_S, "task": self._twin.task.name}
+
+    def _now_ns(self) -> int:
+        if self.params.clock == "realtime":
+            return self.get_clock().now().nanoseconds
+        return self._offset_ns + self._require_twin().time_ns
+
+    def _require_twin(self) -> Twin:
+        if self._twin is None:
+            raise TutelageError("twin_node is not configured")
+        return self._twin
+
+    def _on_target(self, message: ti.ArmTarget) -> None:
+        target = convert.from_arm_target_msg(message)
+        if self.params.clock != "lockstep":
+            self._target = target
+            return
+        # the stamp of a target is that of the observation it answers: a doubled or late one must not step time
+        if target.stamp_ns != self._now_ns():
+            self.count("targets_not_for_now")
+            return
+        self._require_twin().advance(target)
+        self._observe()
+
+    def _observe(self) -> None:
+        """Render and publish everything at the present instant."""
+        now_ns = self._now_ns()
+        self._publish_state(now_ns)
+        self._publish_images(now_ns)
+        self._quiet = False
+
+    def _publish_state(self, now_ns: int) -> None:
+        twin = self._require_twin()
+        self._clock_pub.publish(ClockMsg(clock=convert.to_time(now_ns)))
+        self._last_state = convert.to_arm_state_msg(dataclasses.replace(twin.arm_state(), stamp_ns=now_ns))
+        self._last_status = convert.to_task_status_msg(now_ns, twin.task_status())
+        self._status_pub.publish(self._last_status)
+        self._state_pub.publish(self._last_state)
+
+    def _publish_images(self, now_ns: int) -> None:
+        twin = self._require_twin()
+        for name, message in self._images.items():
+            self._image_pubs[name].publish(message.fill(twin.render(name), now_ns))
+
+    def _heartbeat(self) -> None:
+        """Send the present observation again when nobody has answered it for a whole beat."""
+        if not self._quiet:
+            self._quiet = True
+            return
+        self._status_pub.publish(self._last_status)
+        self._state_pub.publish(self._last_state)
+        for name, message in self._images.items():
+            self._image_pubs[name].publish(message.message)
+
+    def _slice(self) -> None:
+        """Advance by one slice of free-running time."""
+        images_due = self._slices % self._slices_per_image == 0
+        now_ns = self._now_ns()
+        if images_due:
+            self._publish_images(now_ns)
+        self._publish_state(now_ns)
+        self._require_twin().advance(self._target, self._slice_ns)
+        self._slices += 1
+
+    def _on_reset(self, request: ResetScene.Request, response: ResetScene.Response) -> ResetScene.Response:
+        twin = self._require_twin()
+        task = request.task or twin.task.name
+        if task not in TASKS:
+            response.accepted = False
+            response.message = str(UnknownNameError("task", task, TASKS))
+            return response
+        if request.seed < 0:
+            response.accepted, response.message = False, f"seed must be at least 0, got {request.seed}"
+            return response
+        last_ns = self._now_ns()
+        if task != twin.task.name:
+            twin.close()
+            self._twin = twin = Twin(self._contract, task)
+        twin.reset(request.seed)
+        self._target = None
+        if self.params.clock != "realtime":
+            self._offset_ns = last_ns + PAUSE_BETWEEN_SCENES_NS - twin.time_ns
+        response.accepted, response.instruction = True, twin.instruction
+        response.step_limit = twin.step_limit
+        response.stamp = convert.to_time(self._now_ns())
+        if self.params.clock == "lockstep":
+            self._observe()
+        return response
+
+    def _camera_info(self, name: str) -> CameraInfo:
+        camera = self._contract.cameras[name]
+        info = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob")
+        info.header.frame_id = f"{name}_optical"
+        fx, fy, cx, cy = self._require_twin().intrinsics(name)
+        info.d = [0.0] * 5
+        info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+        return info
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(TwinNode)

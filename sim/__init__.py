@@ -1,0 +1,13 @@
+"""The MuJoCo twin: the robot of the contract in a drawn room, with tasks that know their ground truth."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+
+os.environ.setdefault("MUJOCO_GL", "osmesa" if ctypes.util.find_library("OSMesa") else "egl")
+os.environ.setdefault("LP_NUM_THREADS", "0")  # the software renderer's own threads only get in the way
+
+import gymnasium
+
+gymnasium.register(id="Tutelage/PickCube-v0", entry_point="sim.env:TwinEnv", kwargs={"task": "PickCube"})

@@ -1,0 +1,169 @@
+"""The twin: one robot in one world, in one process, without threads and bit for bit the same for the same seed."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from sim.controller import TargetRamp
+from sim.render import WorldRenderer
+from sim.rooms import Room, draw_room
+from sim.tasks import make_task
+from sim.world import BLOCK_STEPS, TIMESTEP_NS, World, WorldSettings
+from tutelage_core.contract import RobotContract
+from tutelage_core.errors import ConfigurationError, UnknownNameError
+from tutelage_core.types import ArmCommand, ArmState, FloatArray, ImageArray, TaskStatus
+
+START_SHIFT_M = 0.01
+"""Standard deviation of the TCP's place at the start of an episode, each axis [m]; cut at twice that."""
+
+START_TURN_RAD = 0.03
+"""The same for its rotation [rad]."""
+
+SETTLE_STEPS = 50
+
+
+class Twin:
+    """Plays the robot controller, the cameras and the world for one task."""
+
+    def __init__(self, contract: RobotContract, task: str = "PickCube", seed: int = 0,
+                 settings: WorldSettings | None = None) -> None:
+        """Build the world and reset it with `seed`. The renderer opens with the first picture.
+
+        Raises:
+            UnknownNameError: no task has this name.
+            ConfigurationError: the contract does not fit the model or its period is no multiple of 2 ms.
+        """
+        self.contract = contract
+        self.task = make_task(task)
+        self._period_ns = contract.period_ns
+        self._count_steps(self._period_ns)
+        self._world = World(contract, self.task, settings)
+        self._renderer: WorldRenderer | None = None
+        self.reset(seed)
+
+    @property
+    def world(self) -> World:
+        """The model and its state, for tests and experts."""
+        return self._world
+
+    @property
+    def room(self) -> Room:
+        """The room of this episode."""
+        return self._room
+
+    @property
+    def instruction(self) -> str:
+        """What is asked for in this episode, in words."""
+        return self._instruction
+
+    @property
+    def step_limit(self) -> int:
+        """Control periods after which an episode is over."""
+        return self.task.step_limit
+
+    @property
+    def time_ns(self) -> int:
+        """Simulated time since the reset [ns]."""
+        return self._world.steps * TIMESTEP_NS
+
+    def reset(self, seed: int) -> None:
+        """Draw room and layout from `seed` and put the arm at home. Nothing of what was before remains."""
+        room_rng, task_rng, arm_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+        world = self._world
+        self._room = draw_room(room_rng)
+        self.task.dress(world.model, self._room)
+        mujoco.mj_setConst(world.model, world.data)
+        shift = np.clip(arm_rng.normal(0.0, 1.0, 6), -2.0, 2.0) * np.repeat([START_SHIFT_M, START_TURN_RAD], 3)
+        world.reset(self._room, shift)
+        self.task.sample(world, task_rng)
+        self._instruction = str(task_rng.choice(self.task.instructions))
+        world.step(SETTLE_STEPS)
+        world.steps = 0
+        world.data.time = 0.0
+        world.measure()
+        self._ramp = TargetRamp(world.tcp_pose(), 1.0, self._period_ns)
+        self._command: ArmCommand | None = None
+        self._holding = True
+        self.task.begin(world)
+        if self._renderer is not None:
+            self._renderer.refresh()
+
+    def arm_state(self) -> ArmState:
+        """Return what the arm measures now."""
+        return self._world.arm_state()
+
+    def render(self, camera: str) -> ImageArray:
+        """Return the picture of `camera` now, shape (height, width, 3), uint8, RGB; the size is the contract's.
+
+        Raises:
+            UnknownNameError: the contract has no such camera.
+        """
+        if self._renderer is None:
+            self._renderer = WorldRenderer(self._world, dict(self.contract.cameras))
+        return self._renderer.render(camera)
+
+    def advance(self, target: ArmCommand | None, period_ns: int | None = None) -> None:
+        """Let time pass with the controller pulling to `target`.
+
+        The controller's target moves in a straight line from where it is and arrives one control period after the
+        command is first given, so five slices of 20 ms do what one of 100 ms does.
+
+        Args:
+            target: an absolute target; None holds the pose that was measured when holding began.
+            period_ns: how long [ns], a multiple of 2 ms; one control period if not given.
+
+        Raises:
+            ConfigurationError: `period_ns` is no positive multiple of 2 ms.
+        """
+        remaining = self._count_steps(self._period_ns if period_ns is None else period_ns)
+        world = self._world
+        if target is not None:
+            self._ramp.aim(target.T_base_tcp_target, target.gripper_opening)
+            self._holding = False
+        elif not self._holding:
+            self._ramp = TargetRamp(world.tcp_pose(), self._ramp.opening, self._period_ns)
+            self._holding = True
+        per_look = self._period_ns // TIMESTEP_NS
+        while remaining:
+            count = min(remaining, BLOCK_STEPS - world.steps % BLOCK_STEPS)
+            world.set_target(self._ramp.advance(count * TIMESTEP_NS), self._ramp.opening)
+            world.step(count)
+            remaining -= count
+            if world.steps % per_look == 0:
+                world.measure()
+                self.task.watch(world)
+        world.measure()
+
+    def task_status(self) -> TaskStatus:
+        """Return the task's ground truth as of the last control period."""
+        return self.task.status()
+
+    def expert_step(self) -> FloatArray:
+        """Return what the task's expert does in this state: a TCP step, shape (7,) [m, rad, 0..1]."""
+        safety = self.contract.safety
+        return self.task.expert_step(self._world, safety.max_step_m, safety.max_step_rad)
+
+    def intrinsics(self, camera: str) -> tuple[float, float, float, float]:
+        """Return fx, fy, cx, cy of `camera` as it is drawn in this room [px]; pixels are square, nothing is distorted.
+
+        Raises:
+            UnknownNameError: the contract has no such camera.
+        """
+        if camera not in self.contract.cameras:
+            raise UnknownNameError("camera", camera, self.contract.cameras)
+        size = self.contract.cameras[camera]
+        half_fov = np.deg2rad(float(self._world.model.camera(camera).fovy[0])) / 2
+        focal = size.height / 2 / float(np.tan(half_fov))
+        return focal, focal, size.width / 2, size.height / 2
+
+    def close(self) -> None:
+        """Free the renderer. May be called twice."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _count_steps(self, period_ns: int) -> int:
+        if period_ns <= 0 or period_ns % TIMESTEP_NS:
+            raise ConfigurationError(f"the twin advances in multiples of {TIMESTEP_NS} ns, got {period_ns} ns")
+        return period_ns // TIMESTEP_NS

@@ -1,0 +1,150 @@
+"""The contract of `policies.policy.Policy`: every implementation passes this suite.
+
+To add one, give `IMPLEMENTATIONS` a function that builds a small one with random weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from policies.bc.policy import BcPolicy, make_spec
+from policies.bc.train import Training
+from policies.policy import Policy
+from policies.registry import POLICIES
+from tests.unit.bc_samples import QUICK, sample_frames, with_history
+from tutelage_core.contract import ACTION_REPRESENTATIONS, NS_PER_S, STATE_KEYS
+from tutelage_core.types import Observation
+
+
+def bc(history: int, gripper_output: str) -> Policy:
+    config = with_history(QUICK, history)
+    config = replace(config, model=replace(config.model, gripper_output=gripper_output))
+    training = Training(sample_frames(2, 6, history=history), config)
+    spec = make_spec(config.model, training.cameras, action="tcp_step", control_rate_hz=10.0, tasks=("reach",))
+    return BcPolicy(spec, training.averaged_network(), training.normalisation)
+
+
+IMPLEMENTATIONS: dict[str, Callable[[], Policy]] = {
+    "bc": lambda: bc(1, "binary"),
+    "bc with history": lambda: bc(3, "value"),
+}
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def policy(request: pytest.FixtureRequest) -> Policy:
+    return IMPLEMENTATIONS[request.param]()
+
+
+def observation(policy: Policy, seed: int) -> Observation:
+    rng = np.random.default_rng(seed)
+    images = {
+        name: rng.integers(0, 256, (need.height, need.width, 3), np.uint8) for name, need in policy.spec.cameras.items()
+    }
+    state = {key: rng.normal(size=STATE_KEYS[key]) for key in policy.spec.state_keys}
+    return Observation(1_000 + seed, images, state)
+
+
+def window(policy: Policy, seed: int = 0) -> list[Observation]:
+    return [observation(policy, seed + i) for i in range(policy.spec.history)]
+
+
+def changed(observation: Observation, **state: np.ndarray) -> Observation:
+    return replace(observation, state={**observation.state, **state})
+
+
+def test_it_is_a_policy_with_a_legal_spec(policy: Policy) -> None:
+    assert isinstance(policy, Policy)
+    spec = policy.spec
+    assert spec.name in POLICIES
+    assert spec.action in ACTION_REPRESENTATIONS
+    assert set(spec.state_keys) <= set(STATE_KEYS)
+    assert 1 <= spec.replan_every <= spec.chunk
+    assert spec.history >= 1
+
+
+def test_chunk_is_stamped_with_the_newest_observation(policy: Policy) -> None:
+    policy.reset("reach", seed=0)
+    seen = window(policy)
+    chunk = policy.act(seen)
+    assert chunk.stamp_ns == seen[-1].stamp_ns
+    assert chunk.period_ns == round(NS_PER_S / policy.spec.control_rate_hz)
+
+
+def test_steps_are_finite_in_range_and_of_the_promised_shape(policy: Policy) -> None:
+    for seed in range(5):
+        steps = policy.act(window(policy, seed)).steps
+        assert steps.dtype == np.float64
+        assert steps.shape == (policy.spec.chunk, 7)
+        assert np.isfinite(steps).all()
+        assert ((steps[:, 6] >= 0.0) & (steps[:, 6] <= 1.0)).all()
+
+
+def test_far_off_states_still_give_bounded_steps(policy: Policy) -> None:
+    last = window(policy)[-1]
+    huge = {key: np.full(STATE_KEYS[key], 1e12) for key in policy.spec.state_keys}
+    steps = policy.act([changed(last, **huge)] * policy.spec.history).steps
+    assert np.isfinite(steps).all()
+    assert np.abs(steps[:, :6]).max() < 10.0
+
+
+def test_same_seed_and_window_give_the_same_chunk_whatever_came_before(policy: Policy) -> None:
+    policy.reset("reach", seed=3)
+    first = policy.act(window(policy)).steps
+    policy.act(window(policy, 50))
+    policy.reset("reach", seed=3)
+    np.testing.assert_array_equal(policy.act(window(policy)).steps, first)
+
+
+def test_observations_are_not_altered(policy: Policy) -> None:
+    seen, untouched = window(policy), window(policy)
+    policy.act(seen)
+    for a, b in zip(seen, untouched, strict=True):
+        for name in a.images:
+            np.testing.assert_array_equal(a.images[name], b.images[name])
+        for key in a.state:
+            np.testing.assert_array_equal(a.state[key], b.state[key])
+
+
+def test_chunk_belongs_to_the_caller(policy: Policy) -> None:
+    steps = policy.act(window(policy)).steps
+    kept = steps.copy()
+    policy.act(window(policy, 9))
+    np.testing.assert_array_equal(steps, kept)
+
+
+def test_extra_cameras_and_states_are_ignored(policy: Policy) -> None:
+    seen = window(policy)
+    roof, mood = np.zeros((4, 4, 3), np.uint8), np.ones(1)
+    more = [replace(o, images={"roof": roof, **o.images}, state={"mood": mood, **o.state}) for o in seen]
+    np.testing.assert_array_equal(policy.act(more).steps, policy.act(seen).steps)
+
+
+def test_window_of_another_length_is_refused(policy: Policy) -> None:
+    with pytest.raises(ValueError, match="observations"):
+        policy.act([*window(policy), observation(policy, 0)])
+
+
+def test_missing_or_misshapen_camera_is_refused_by_name(policy: Policy) -> None:
+    seen = window(policy)
+    name = next(iter(policy.spec.cameras))
+    for images in (
+        {},
+        {**seen[-1].images, name: np.zeros((3, 3, 3), np.uint8)},
+        {**seen[-1].images, name: seen[-1].images[name].astype(np.float32)},
+    ):
+        with pytest.raises(ValueError, match=name):
+            policy.act([*seen[:-1], replace(seen[-1], images=images)])
+
+
+def test_missing_misshapen_or_nan_state_is_refused_by_name(policy: Policy) -> None:
+    seen = window(policy)
+    key = policy.spec.state_keys[0]
+    for value in (np.zeros(STATE_KEYS[key] + 1), np.full(STATE_KEYS[key], np.nan)):
+        with pytest.raises(ValueError, match=key):
+            policy.act([*seen[:-1], changed(seen[-1], **{key: value})])
+    with pytest.raises(ValueError, match=key):
+        policy.act([*seen[:-1], replace(seen[-1], state={})])

@@ -1,0 +1,98 @@
+"""`tutelage VERB ...`: one verb, one dataclass of settings, one function."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tutelage.cli import show
+from tutelage.runs.collect import CollectConfig
+from tutelage.runs.evaluate import EvaluateConfig
+from tutelage.runs.graph import RunConfig
+from tutelage.runs.train_bc import TrainBcConfig
+from tutelage_core.errors import TutelageError
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Watch the shipped policy pick cubes in the twin, through the whole graph, in lock-step.
+
+    Attributes:
+        policy: name of a shipped checkpoint, or the folder of one.
+        episodes: episodes to run.
+        output: folder for recordings, film strips and the report page.
+    """
+
+    policy: str = "bc_pick_cube"
+    episodes: int = 5
+    output: Path = Path("runs/demo")
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    """The same graph in real time, episode after episode, until Ctrl-C.
+
+    Attributes:
+        policy: name of a shipped checkpoint, or the folder of one.
+        task: task to do.
+        output: folder for the graph's log.
+    """
+
+    policy: str = "bc_pick_cube"
+    task: str = "PickCube"
+    output: Path = Path("runs/live")
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Say what works on this machine, and what to do about the rest."""
+
+
+Command = (
+    Annotated[CollectConfig, tyro.conf.subcommand("collect", description="record demonstrations of the expert")]
+    | Annotated[TrainBcConfig, tyro.conf.subcommand("train", description="train a policy (behaviour cloning)")]
+    | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
+    | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
+    | Annotated[DemoConfig, tyro.conf.subcommand("demo", description="five episodes in the graph, with a report page")]
+    | Annotated[LiveConfig, tyro.conf.subcommand("live", description="the graph in real time, until Ctrl-C")]
+    | Annotated[DoctorConfig, tyro.conf.subcommand("doctor", description="what works on this machine")]
+)
+
+
+def main() -> None:
+    """Run the command line; exit 0 when it worked, 1 when it was refused or failed."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    command: Command = tyro.cli(Command, prog="tutelage", description="A robot arm that learns. See docs/.",
+                                config=(tyro.conf.OmitSubcommandPrefixes,))  # type: ignore[arg-type]
+    try:
+        code = _run(command)
+    except TutelageError as error:
+        print(f"tutelage: {error}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        print("tutelage: stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _run(command: Command) -> int:  # noqa: PLR0911 one return per verb
+    match command:
+        case CollectConfig():
+            return show.collect(command)
+        case TrainBcConfig():
+            return show.train(command)
+        case EvaluateConfig():
+            return show.evaluate(command)
+        case RunConfig():
+            return show.run(command)
+        case DemoConfig():
+            return show.demo(command.policy, command.episodes, command.output)
+        case LiveConfig():
+            return show.live(command.policy, command.task, command.output)
+        case DoctorConfig():
+            return show.doctor()

@@ -1,0 +1,90 @@
+"""What each verb shows a person while it runs and at its end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tutelage.report import stage_names, write_report
+from tutelage.runs import collect as collecting
+from tutelage.runs import evaluate as evaluating
+from tutelage.runs import graph
+from tutelage.runs import train_bc as training
+
+_console = Console()
+
+
+def collect(config: collecting.CollectConfig) -> int:
+    """Record demonstrations."""
+    store = collecting.collect(config)
+    _console.print(f"{len(store)} episodes in {config.output}")
+    return 0
+
+
+def train(config: training.TrainBcConfig) -> int:
+    """Train a policy."""
+    _console.print(f"checkpoint: {training.train_bc(config)}")
+    return 0
+
+
+def evaluate(config: evaluating.EvaluateConfig) -> int:
+    """Evaluate a policy."""
+    _console.print(evaluating.evaluate(config).summary())
+    return 0
+
+
+def run(config: graph.RunConfig) -> int:
+    """Run a policy in the graph."""
+    _console.print(f"bringing up the graph: robot {config.robot}, policy {config.policy}, {config.clock} clock")
+    outcomes = graph.run_graph(config, _say)
+    _console.print(_table(outcomes))
+    return 0
+
+
+def demo(policy: str, episodes: int, output: Path) -> int:
+    """Run the demonstration in lock-step and write its report page."""
+    if (output / "episodes").is_dir():
+        shutil.rmtree(output / "episodes")  # the last demonstration's own recordings
+    config = graph.RunConfig(policy=policy, episodes=episodes, output=output, clock="lockstep")
+    _console.print(f"bringing up the graph: the twin, two cameras, arm, policy '{policy}', session, recorder ...")
+    outcomes = graph.run_graph(config, _say)
+    _console.print(_table(outcomes))
+    page = output / "report.html"
+    write_report(page, f"Tutelage demonstration: {config.task} with {policy}", outcomes, output / "film_strips")
+    _console.print(f"report: {page}")
+    return 0
+
+
+def live(policy: str, task: str, output: Path) -> int:
+    """Run the graph in real time until Ctrl-C."""
+    config = graph.RunConfig(policy=policy, task=task, episodes=0, output=output, clock="realtime", record=False)
+    _console.print("bringing up the graph in real time; Ctrl-C ends it")
+    graph.run_graph(config, _say)
+    return 0
+
+
+def doctor() -> int:
+    """Check this machine."""
+    from tutelage.doctor import run_doctor  # noqa: PLC0415 it checks imports, so it must not need them
+
+    return run_doctor()
+
+
+def _say(outcome: graph.GraphOutcome) -> None:
+    mark = "[green]success[/green]" if outcome.success else f"[red]{outcome.failure or outcome.termination}[/red]"
+    _console.print(f"seed {outcome.seed}: {mark} after {outcome.steps} steps {outcome.message if not outcome.success else ''}")
+
+
+def _table(outcomes: Sequence[graph.GraphOutcome]) -> Table:
+    stages = stage_names(outcomes)
+    table = Table(title="Episodes; mean latency per stage in ms")
+    for column in ("seed", "result", "steps", "gate interventions", *stages):
+        table.add_column(column, justify="right")
+    for o in outcomes:
+        table.add_row(str(o.seed), "success" if o.success else o.failure or o.termination, str(o.steps),
+                      str(o.interventions), *(f"{o.stage_ms[s]:.1f}" if s in o.stage_ms else "" for s in stages))
+    return table

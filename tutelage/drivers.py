@@ -1,0 +1,97 @@
+"""Who drives the one-process loop: a policy, or the twin's expert with disturbances."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from policies.policy import Policy
+from sim.twin import Twin
+from tutelage_core.arbiter import Arbiter
+from tutelage_core.chunks import ChunkBuffer
+from tutelage_core.contract import SafetyLimits
+from tutelage_core.session import DriveState
+from tutelage_core.types import STEP_SIZE, FloatArray, Observation, Source, StepCommand
+from tutelage_core.window import ObservationWindow
+
+
+class Driver(Protocol):
+    """Gives one command a control period."""
+
+    def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:
+        """Begin an episode."""
+        ...
+
+    def command(self, observation: Observation) -> StepCommand:
+        """Return the command for the period of `observation`."""
+        ...
+
+
+class PolicyDriver:
+    """Runs a policy just as `policy_node` and `session_node` do together."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Drive with `policy`."""
+        self._policy = policy
+        self._chunks = ChunkBuffer(policy.spec.replan_every)
+        self._arbiter = Arbiter(self._chunks)
+        self._window = ObservationWindow(policy.spec.history)
+
+    def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:
+        """Begin an episode: history, chunk and gripper are those of a new one."""
+        self._window.clear()
+        self._arbiter.restart(gripper_opening)
+        self._policy.reset(instruction, seed)
+
+    def command(self, observation: Observation) -> StepCommand:
+        """Return the policy's step for this period; it is asked again when its chunk is due."""
+        window = self._window.push(observation)
+        if self._chunks.wants_chunk(observation.stamp_ns):
+            self._chunks.add(self._policy.act(window))
+        return self._arbiter.command(DriveState.AUTONOMOUS, observation.stamp_ns)
+
+
+class ExpertDriver:
+    """Runs the twin's expert, disturbed now and then so that demonstrations show how errors are mended.
+
+    The disturbance is added to what is executed; the recorded expert step stays clean (DART, Laskey et al. 2017).
+    """
+
+    def __init__(self, twin: Twin, limits: SafetyLimits, disturbance: float, longest_burst: int = 4) -> None:
+        """Disturb a share `disturbance` (0..1) of the periods, in bursts of at most `longest_burst` periods."""
+        self._twin, self._limits = twin, limits
+        self._disturbance, self._longest_burst = disturbance, longest_burst
+        self._rng = np.random.default_rng(0)
+        self._burst_left = 0
+        self._push = np.zeros(STEP_SIZE)
+        self._sequence = 0
+
+    def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:  # noqa: ARG002 expert sees the state
+        """Begin an episode whose disturbances follow `seed`."""
+        self._rng = np.random.default_rng([seed, 20_001])
+        self._burst_left = 0
+        self._sequence = 0
+
+    def command(self, observation: Observation) -> StepCommand:
+        """Return the expert's step, perhaps disturbed."""
+        step = self._twin.expert_step()
+        self._sequence += 1
+        return StepCommand(observation.stamp_ns, self._sequence, Source.EXPERT, self._disturb(step))
+
+    def _disturb(self, step: FloatArray) -> FloatArray:
+        if self._burst_left == 0:
+            mean_burst = (1 + self._longest_burst) / 2
+            if self._rng.random() >= self._disturbance / mean_burst:
+                return step
+            self._burst_left = int(self._rng.integers(1, self._longest_burst + 1))
+            direction = self._rng.normal(size=6)
+            size = self._rng.uniform(0.2, 1.0)
+            self._push = np.zeros(STEP_SIZE)
+            self._push[:3] = direction[:3] / np.linalg.norm(direction[:3]) * size * self._limits.max_step_m
+            self._push[3:6] = direction[3:6] / np.linalg.norm(direction[3:6]) * size * self._limits.max_step_rad * 0.5
+        self._burst_left -= 1
+        disturbed = step + self._push
+        disturbed[:3] *= min(1.0, self._limits.max_step_m / max(float(np.linalg.norm(disturbed[:3])), 1e-9))
+        disturbed[3:6] *= min(1.0, self._limits.max_step_rad / max(float(np.linalg.norm(disturbed[3:6])), 1e-9))
+        return disturbed

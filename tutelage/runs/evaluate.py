@@ -1,0 +1,153 @@
+"""Success of a policy over seeded episodes that no demonstration used, in parallel processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from hardware.safety.gate import SafetyGate
+from policies.registry import find_checkpoint, load_policy
+from sim.tasks import make_task
+from sim.twin import Twin
+from tutelage.drivers import PolicyDriver
+from tutelage.film_strip import FilmStrip
+from tutelage.loop import EpisodeOptions, run_episode
+from tutelage.runs.collect import EVALUATION_SEEDS_FROM
+from tutelage_core.contract import check_fit, load_contract
+from tutelage_core.errors import ConfigurationError
+from tutelage_core.intervals import wilson_interval
+from tutelage_core.types import EpisodeResult
+from tutelage_core.versions import versions
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Settings of `tutelage eval`.
+
+    Attributes:
+        policy: name of a shipped checkpoint, or the folder of one.
+        robot: robot's contract.
+        task: task to try.
+        episodes: episodes to run.
+        first_seed: seed of the first one; the others follow.
+        processes: parallel processes.
+        output: folder for results and film strips; nothing is written without one.
+        film_strips: draw a film strip of each episode into the output folder.
+    """
+
+    policy: str = "bc_pick_cube"
+    robot: str = "twin"
+    task: str = "PickCube"
+    episodes: int = 100
+    first_seed: int = EVALUATION_SEEDS_FROM
+    processes: int = 2
+    output: Path | None = None
+    film_strips: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found: the result of each seed, in their order."""
+
+    config: EvaluateConfig
+    seeds: tuple[int, ...]
+    results: tuple[EpisodeResult, ...]
+
+    @property
+    def successes(self) -> int:
+        """Episodes that succeeded."""
+        return sum(result.success for result in self.results)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson interval of the success rate, 95 %."""
+        return wilson_interval(self.successes, len(self.results))
+
+    def summary(self) -> str:
+        """Return one line for a person."""
+        low, high = self.interval
+        steps = sum(r.steps for r in self.results if r.success) / max(self.successes, 1)
+        return (f"{self.config.task}: {self.successes} of {len(self.results)} (95 % Wilson interval {low:.3f} .. {high:.3f}), "
+                f"{steps:.1f} steps to success, seeds {self.seeds[0]} .. {self.seeds[-1]}")
+
+
+def evaluate(config: EvaluateConfig) -> Evaluation:
+    """Run the episodes and return what came of them.
+
+    Raises:
+        ConfigurationError: a setting is out of range.
+        CheckpointError: the checkpoint is missing or corrupt.
+        ContractMismatchError: the policy does not fit the robot.
+    """
+    contract = load_contract(config.robot)
+    make_task(config.task)
+    if config.episodes < 1 or config.processes < 1:
+        raise ConfigurationError(f"episodes and processes must be at least 1, got {config.episodes}, {config.processes}")
+    check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
+    if config.output is not None:
+        config.output.mkdir(parents=True, exist_ok=True)
+    seeds = tuple(range(config.first_seed, config.first_seed + config.episodes))
+    results: dict[int, EpisodeResult] = {}
+    context = multiprocessing.get_context("spawn")
+    bar = tqdm(total=len(seeds), desc=f"eval {config.task}", unit="episode", disable=None)
+    with bar, context.Pool(min(config.processes, len(seeds)), initializer=_prepare, initargs=(config,)) as pool:
+        for seed, result in pool.imap_unordered(_run_one, seeds):
+            results[seed] = result
+            bar.set_postfix(success=f"{sum(r.success for r in results.values())}/{len(results)}")
+            bar.update()
+    evaluation = Evaluation(config, seeds, tuple(results[s] for s in seeds))
+    if config.output is not None:
+        _write(evaluation, config.output)
+    return evaluation
+
+
+class _Worker:
+    """What one process keeps from episode to episode."""
+
+    def __init__(self, config: EvaluateConfig) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.contract = load_contract(config.robot)
+        self.twin = Twin(self.contract, config.task)
+        self.driver = PolicyDriver(load_policy(find_checkpoint(config.policy)))
+
+
+_worker: _Worker | None = None
+
+
+def _prepare(config: EvaluateConfig) -> None:
+    global _worker  # noqa: PLW0603 a pool's initializer has no other place to leave things
+    _worker = _Worker(config)
+
+
+def _run_one(seed: int) -> tuple[int, EpisodeResult]:
+    if _worker is None:
+        raise ConfigurationError("the worker process was not prepared")
+    strip = FilmStrip() if _worker.config.film_strips else None
+    result = run_episode(_worker.twin, _worker.driver, SafetyGate(_worker.contract.safety), _worker.contract,
+                         EpisodeOptions(seed), listener=None if strip is None else strip.add)
+    if strip is not None and _worker.config.output is not None:
+        ending = "success" if result.success else result.failure or result.termination
+        strip.save(_worker.config.output / f"{seed}-{ending}.png")
+    return seed, result
+
+
+def _write(evaluation: Evaluation, folder: Path) -> None:
+    low, high = evaluation.interval
+    config = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(evaluation.config).items()}
+    data = {
+        "config": config,
+        "versions": versions(),
+        "successes": evaluation.successes,
+        "episodes": len(evaluation.results),
+        "interval": [low, high],
+        "results": {str(s): {"success": r.success, "steps": r.steps, "failure": r.failure,
+                             "interventions": r.interventions}
+                    for s, r in zip(evaluation.seeds, evaluation.results, strict=True)},
+    }
+    (folder / "evaluation.json").write_text(json.dumps(data, indent=1), encoding="utf-8")

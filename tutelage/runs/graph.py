@@ -1,0 +1,164 @@
+"""Episodes in the ROS graph: brings it up, asks for episodes, takes it down."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from policies.registry import find_checkpoint, load_policy
+from sim.tasks import make_task
+from tutelage.environment import graph_environment
+from tutelage.launch import packages
+from tutelage.launch.runner import LaunchRunner
+from tutelage.runs.collect import EVALUATION_SEEDS_FROM
+from tutelage_core.contract import check_fit, load_contract
+from tutelage_core.errors import ConfigurationError, TutelageError
+
+BRING_UP_PACKAGE = "tutelage_bringup"
+LAUNCH_FILE = "tutelage.launch.yaml"
+
+
+class GraphError(TutelageError):
+    """The graph did not come up, or a node of it died."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of `tutelage run`.
+
+    Attributes:
+        robot: robot's contract; the only switch between simulation and hardware.
+        task: task to do.
+        policy: name of a shipped checkpoint, or the folder of one.
+        clock: clock of the twin.
+        episodes: episodes to run; 0 for no end (Ctrl-C ends it).
+        first_seed: seed of the first one; the others follow.
+        output: folder for recordings and the graph's log.
+        record: record the episodes.
+    """
+
+    robot: str = "twin"
+    task: str = "PickCube"
+    policy: str = "bc_pick_cube"
+    clock: Literal["realtime", "fast", "lockstep"] = "realtime"
+    episodes: int = 1
+    first_seed: int = EVALUATION_SEEDS_FROM
+    output: Path = Path("runs/graph")
+    record: bool = True
+
+
+@dataclass(frozen=True)
+class GraphOutcome:
+    """What came of one episode in the graph; `recording` is its folder, None if it was not recorded."""
+
+    seed: int
+    success: bool
+    steps: int
+    termination: str
+    failure: str
+    interventions: int
+    message: str
+    stage_ms: dict[str, float]
+    recording: Path | None
+
+
+def check(config: RunConfig) -> None:
+    """Refuse what cannot run, before anything is started.
+
+    Raises:
+        UnknownNameError: robot, task or policy is unknown; the legal names are listed.
+        CheckpointError: the checkpoint is missing or corrupt.
+        ContractMismatchError: the policy does not fit the robot.
+        ConfigurationError: a number is out of range.
+    """
+    contract = load_contract(config.robot)
+    make_task(config.task)
+    check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
+    if config.episodes < 0 or config.first_seed < 0:
+        raise ConfigurationError(f"episodes and first_seed must not be negative, got {config.episodes}, "
+                                 f"{config.first_seed}")
+
+
+def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> list[GraphOutcome]:
+    """Bring the graph up, run the episodes, take it down.
+
+    Args:
+        config: what to run.
+        on_outcome: called after each episode.
+
+    Returns:
+        The outcomes in their order.
+
+    Raises:
+        TutelageError: see `check`; or the graph did not come up, or a node died (`GraphError`).
+    """
+    check(config)
+    config.output.mkdir(parents=True, exist_ok=True)
+    episodes = (config.output / "episodes").resolve()
+    log_path = config.output / "graph.log"
+    arguments = {"robot": config.robot, "task": config.task, "policy": str(find_checkpoint(config.policy).resolve()),
+                 "clock": config.clock, "folder": str(episodes), "seed": str(config.first_seed)}
+    environment = graph_environment()
+    launch_file = packages.package_share(BRING_UP_PACKAGE, environment) / "launch" / LAUNCH_FILE
+    with log_path.open("w", encoding="utf-8") as log, LaunchRunner(environment=environment, stream=log) as runner:
+        runner.start(launch_file, arguments)
+        outcomes = _ask(config, environment, runner, episodes, on_outcome, log)
+        if runner.shutdown() != 0:
+            raise GraphError(f"a node did not end well: see {log_path}")
+    return outcomes
+
+
+def _ask(config: RunConfig, environment: dict[str, str], runner: LaunchRunner, episodes: Path,  # noqa: PLR0917
+         on_outcome: Callable[[GraphOutcome], None], log: TextIO) -> list[GraphOutcome]:
+    program = packages.executable("tutelage_nodes", "run_episodes", environment)
+    prefix = config.task if config.record else ""
+    client = subprocess.Popen(
+        [str(program), "--task", config.task, "--first-seed", str(config.first_seed),
+         "--episodes", str(config.episodes), "--prefix", prefix],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deaths: list[str] = []
+    watcher = threading.Thread(target=_end_when_a_node_dies, args=(runner, client, deaths), daemon=True)
+    watcher.start()
+    outcomes: list[GraphOutcome] = []
+    try:
+        if client.stdout is None or client.stderr is None:
+            raise GraphError("the episode client has no output")
+        for line in client.stdout:
+            data = json.loads(line)
+            name = data.pop("episode")
+            recording = episodes / name if config.record else None
+            outcomes.append(GraphOutcome(**data, recording=recording))
+            on_outcome(outcomes[-1])
+        said = client.stderr.read()
+        log.write(said)
+        code = client.wait()
+    except KeyboardInterrupt:
+        return outcomes
+    finally:
+        if client.poll() is None:
+            client.send_signal(signal.SIGINT)
+            client.wait()
+    if deaths:
+        raise GraphError(deaths[0])
+    if code != 0:
+        raise GraphError(said.strip().removeprefix("run_episodes: ") or (outcomes[-1].message if outcomes else ""))
+    return outcomes
+
+
+def _end_when_a_node_dies(runner: LaunchRunner, client: subprocess.Popen[str], deaths: list[str]) -> None:
+    """A graph that lacks a node can only wait: end the client, and say what the node said last."""
+    pause = threading.Event()
+    while client.poll() is None:
+        for name, process in list(runner.processes.items()):
+            if process.returncode not in (None, 0):
+                told = [line for line in process.lines if line.strip()]
+                deaths.append(f"{name} ended with {process.returncode}: {told[-1] if told else 'no output'}")
+                client.send_signal(signal.SIGINT)
+                return
+        pause.wait(0.2)

@@ -1,0 +1,214 @@
+"""What a robot gives (contract) and what a policy needs (spec), and whether the two fit.
+
+One YAML file per robot stands in `hardware/robots/`. The comparison is made at start: a mismatch is a refusal that
+names both sides, never a silent reorder or resize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tutelage_core.config import load_yaml
+from tutelage_core.errors import ConfigurationError, ContractMismatchError, UnknownNameError
+from tutelage_core.rotations import quaternion_xyzw_to_matrix
+from tutelage_core.types import ArmState, FloatArray
+
+NS_PER_S = 1_000_000_000
+
+STATE_KEYS: Mapping[str, int] = {
+    "tcp_position": 3,  # [m], base frame
+    "tcp_rotation_6d": 6,  # first two columns of the rotation matrix, column after column
+    "tcp_velocity": 6,  # [m/s, rad/s], base frame
+    "wrench": 6,  # [N, Nm], base frame
+    "gripper_opening": 1,  # 0 closed .. 1 open
+    "joint_positions": 7,  # [rad]
+    "joint_velocities": 7,  # [rad/s]
+}
+"""State keys that a contract can offer, with their sizes."""
+
+ACTION_REPRESENTATIONS = ("tcp_step",)
+"""`tcp_step`: dx dy dz [m], rotation vector [rad], gripper 0..1, in the base frame; see `tutelage_core.types`."""
+
+
+@dataclass(frozen=True)
+class CameraContract:
+    """One camera of the robot: its image size [px], rate [Hz], driver and the driver's own settings."""
+
+    width: int
+    height: int
+    rate_hz: float
+    driver: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArmContract:
+    """The arm: driver, joint names and the home posture [rad]."""
+
+    driver: str
+    joints: tuple[str, ...]
+    home_joint_positions: tuple[float, ...]
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SafetyLimits:
+    """Bounds that the SafetyGate holds; every default is the safe one.
+
+    Attributes:
+        workspace_min_m, workspace_max_m: box that the TCP target stays in, base frame [m].
+        max_step_m: longest translation of one step [m].
+        max_step_rad: largest rotation of one step [rad].
+        refuse_ratio: a step longer than this many times its limit is refused, a smaller excess is clamped.
+        max_target_lead_m, max_target_lead_rad: how far the target may run ahead of the measured pose.
+        max_command_age_s: older commands are refused.
+        command_timeout_s: without a command for this long, the arm holds its measured pose.
+        max_state_age_s: commands are refused when the arm's state is older than this.
+        max_refusals_in_a_row: so many refusals in a row latch a fault.
+    """
+
+    workspace_min_m: tuple[float, float, float]
+    workspace_max_m: tuple[float, float, float]
+    max_step_m: float = 0.02
+    max_step_rad: float = 0.15
+    refuse_ratio: float = 3.0
+    max_target_lead_m: float = 0.05
+    max_target_lead_rad: float = 0.4
+    max_command_age_s: float = 0.2
+    command_timeout_s: float = 0.2
+    max_state_age_s: float = 0.25
+    max_refusals_in_a_row: int = 3
+
+
+@dataclass(frozen=True)
+class RobotContract:
+    """All that a robot gives. Read with `load_contract`."""
+
+    name: str
+    control_rate_hz: float
+    action: str
+    arm: ArmContract
+    cameras: Mapping[str, CameraContract]
+    state_keys: tuple[str, ...]
+    safety: SafetyLimits
+
+    def __post_init__(self) -> None:
+        """Refuse names and numbers that no robot can have."""
+        if self.action not in ACTION_REPRESENTATIONS:
+            raise UnknownNameError("action representation", self.action, ACTION_REPRESENTATIONS, self.name)
+        for key in self.state_keys:
+            if key not in STATE_KEYS:
+                raise UnknownNameError("state key", key, STATE_KEYS, self.name)
+        if not 0.0 < self.control_rate_hz <= 1000.0:
+            raise ConfigurationError(f"{self.name}: control_rate_hz must be in (0, 1000], got {self.control_rate_hz}")
+        if len(self.arm.joints) != len(self.arm.home_joint_positions):
+            raise ConfigurationError(f"{self.name}: {len(self.arm.joints)} joints but a home of "
+                                     f"{len(self.arm.home_joint_positions)} values")
+
+    @property
+    def period_ns(self) -> int:
+        """Control period [ns]."""
+        return round(NS_PER_S / self.control_rate_hz)
+
+
+@dataclass(frozen=True)
+class CameraNeed:
+    """Image size that a model expects of one camera [px]."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """What a policy needs and gives; stored in its checkpoint.
+
+    Attributes:
+        name: kind of policy, for example `bc`.
+        cameras: camera name to image size.
+        state_keys: state keys in the order in which the policy concatenates them.
+        action: representation of its steps.
+        control_rate_hz: rate that its steps are meant for [Hz].
+        history: observations in its window, the newest last.
+        chunk: steps that it predicts.
+        replan_every: steps that are executed before it is asked again.
+        tasks: tasks that it was trained on.
+    """
+
+    name: str
+    cameras: Mapping[str, CameraNeed]
+    state_keys: tuple[str, ...]
+    action: str
+    control_rate_hz: float
+    history: int
+    chunk: int
+    replan_every: int
+    tasks: tuple[str, ...]
+
+
+def robots_folder() -> Path:
+    """Return the folder of the robots' contracts."""
+    return Path(__file__).resolve().parent.parent / "hardware" / "robots"
+
+
+def robot_names() -> tuple[str, ...]:
+    """Return the names of the robots that have a contract."""
+    return tuple(sorted(p.stem for p in robots_folder().glob("*.yaml")))
+
+
+def load_contract(name_or_path: str) -> RobotContract:
+    """Read a robot's contract by its name, or from a YAML file.
+
+    Raises:
+        UnknownNameError: no robot has this name; the legal ones are listed.
+        ConfigurationError: the file does not hold a legal contract.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        if name_or_path not in robot_names():
+            raise UnknownNameError("robot", name_or_path, robot_names())
+        path = robots_folder() / f"{name_or_path}.yaml"
+    return load_yaml(path, RobotContract)
+
+
+def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
+    """Refuse a policy that does not fit a robot.
+
+    Raises:
+        ContractMismatchError: names both sides and every difference.
+    """
+    differences: list[str] = []
+    for name, need in spec.cameras.items():
+        have = contract.cameras.get(name)
+        if have is None:
+            differences.append(f"camera '{name}': needed, but the robot has {', '.join(sorted(contract.cameras))}")
+        elif (have.width, have.height) != (need.width, need.height):
+            differences.append(f"camera '{name}': needs {need.width}x{need.height} px, robot gives "
+                               f"{have.width}x{have.height} px")
+    differences += [f"state '{key}': needed, but the robot gives {', '.join(contract.state_keys)}"
+                    for key in spec.state_keys if key not in contract.state_keys]
+    if spec.action != contract.action:
+        differences.append(f"action: policy gives {spec.action}, robot takes {contract.action}")
+    if abs(spec.control_rate_hz - contract.control_rate_hz) > 1e-6:
+        differences.append(f"control rate: policy {spec.control_rate_hz:g} Hz, robot {contract.control_rate_hz:g} Hz")
+    if differences:
+        raise ContractMismatchError(f"policy '{spec.name}'", f"robot '{contract.name}'", differences)
+
+
+def state_vectors(state: ArmState, keys: tuple[str, ...]) -> dict[str, FloatArray]:
+    """Return the asked state keys of `state`, each a float64 vector of the size in `STATE_KEYS`."""
+    rotation = quaternion_xyzw_to_matrix(state.T_base_tcp.quaternion_xyzw)
+    everything = {
+        "tcp_position": state.T_base_tcp.position,
+        "tcp_rotation_6d": np.concatenate([rotation[:, 0], rotation[:, 1]]),
+        "tcp_velocity": state.tcp_velocity,
+        "wrench": state.wrench,
+        "gripper_opening": np.array([state.gripper_opening]),
+        "joint_positions": state.joint_positions,
+        "joint_velocities": state.joint_velocities,
+    }
+    return {key: np.asarray(everything[key], dtype=np.float64) for key in keys}

@@ -1,0 +1,161 @@
+"""Reads one finished episode into arrays that are aligned by control period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage_core.contract import STATE_KEYS, state_vectors
+from tutelage_core.episodes import messages
+from tutelage_core.episodes.manifest import EPISODE_FILE, EpisodeMetadata, read_checked, read_manifest
+from tutelage_core.episodes.topics import IntArray, Topic, read_topics
+from tutelage_core.errors import EpisodeError, UnknownNameError
+from tutelage_core.types import STEP_SIZE, EpisodeResult, ExecutedStep, FloatArray, ImageArray
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of T control periods; row t of each array belongs to period t.
+
+    Attributes:
+        name: name of the episode, which is that of its folder.
+        stamps_ns: time of each period's observation, shape (T,) [ns].
+        images: camera name to RGB pixels, shape (T, height, width, 3), uint8.
+        state: state key to vectors, shape (T, size), float64, units as in `tutelage_core.contract.STATE_KEYS`.
+        requested: steps that were asked, shape (T, 7) [m, rad, 0..1]; may hold anything, NaN included.
+        executed: steps that were carried out, shape (T, 7) [m, rad, 0..1].
+        expert: what the expert would have done, shape (T, 7) [m, rad, 0..1]; NaN where it was not asked.
+        sources: who drove, shape (T,), the numbers of `tutelage_core.types.Source`.
+        reasons: for each period, the SafetyGate's reasons.
+        success: ground truth before the step, shape (T,); False where there is none.
+        progress: ground truth before the step, shape (T,), 0..1; NaN where there is none.
+        metadata: what was known at the start.
+        result: how it ended.
+    """
+
+    name: str
+    stamps_ns: IntArray
+    images: dict[str, ImageArray]
+    state: dict[str, FloatArray]
+    requested: FloatArray
+    executed: FloatArray
+    expert: FloatArray
+    sources: NDArray[np.int8]
+    reasons: tuple[tuple[str, ...], ...]
+    success: NDArray[np.bool_]
+    progress: FloatArray
+    metadata: EpisodeMetadata
+    result: EpisodeResult
+
+    def __len__(self) -> int:
+        """Return the number of control periods."""
+        return len(self.stamps_ns)
+
+
+def read_episode(folder: Path, cameras: tuple[str, ...] | None = None, tolerance_ns: int | None = None) -> Episode:
+    """Read the finished episode in `folder`.
+
+    An image, state or status belongs to a control period if it has the period's stamp, else if it is the newest that is
+    not later and at most `tolerance_ns` older. An expert step belongs to the period with its very stamp.
+
+    Args:
+        folder: the episode's folder.
+        cameras: the cameras to decode; all that were recorded if None.
+        tolerance_ns: how old an image, state or status may be [ns]; one control period if None.
+
+    Raises:
+        EpisodeError: the episode is unfinished, damaged, foreign, or a period has no image or state; the file is named.
+        UnknownNameError: a camera was not recorded.
+    """
+    manifest = read_manifest(folder)
+    path = folder / EPISODE_FILE
+    topics, recorded = read_topics(path, read_checked(folder, manifest, EPISODE_FILE), cameras)
+    wanted = recorded if cameras is None else cameras
+    for camera in wanted:
+        if camera not in recorded:
+            raise UnknownNameError("camera", camera, recorded, str(path))
+    tolerance = manifest.metadata.contract.period_ns if tolerance_ns is None else tolerance_ns
+    try:
+        steps = _executed(path, topics)
+        stamps = np.array([step.stamp_ns for step in steps], dtype=np.int64)
+        success, progress = _statuses(topics, stamps, tolerance)
+        return Episode(
+            name=folder.name,
+            stamps_ns=stamps,
+            images={camera: _images(topics[messages.image_topic(camera)], stamps, tolerance) for camera in wanted},
+            state=_states(path, topics, stamps, tolerance),
+            requested=np.stack([step.requested for step in steps]),
+            executed=np.stack([step.executed for step in steps]),
+            expert=_expert(topics, stamps),
+            sources=np.array([step.source for step in steps], dtype=np.int8),
+            reasons=tuple(step.reasons for step in steps),
+            success=success,
+            progress=progress,
+            metadata=manifest.metadata,
+            result=manifest.result,
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EpisodeError(f"{path}: its messages are not defined as this program expects: {error}") from error
+
+
+def _executed(path: Path, topics: dict[str, Topic]) -> list[ExecutedStep]:
+    topic = topics.get(messages.EXECUTED_TOPIC)
+    if topic is None:
+        raise EpisodeError(f"{path}: no messages on {messages.EXECUTED_TOPIC}, so it has no control periods")
+    if (np.diff(topic.stamps_ns) == 0).any():
+        raise EpisodeError(f"{path}: two messages on {messages.EXECUTED_TOPIC} have the same stamp")
+    steps = [messages.to_executed(message) for message in topic.messages]
+    if not all(np.isfinite(step.executed).all() for step in steps):
+        raise EpisodeError(f"{path}: {messages.EXECUTED_TOPIC}: an executed step is not finite")
+    return steps
+
+
+def _images(topic: Topic, stamps_ns: IntArray, tolerance_ns: int) -> ImageArray:
+    pixels = [_pixels(topic, message) for message in topic.join_all(stamps_ns, tolerance_ns)]
+    shapes = {image.shape for image in pixels}
+    if len(shapes) > 1:
+        raise EpisodeError(f"{topic.path}: {topic.name}: the images have different sizes: {sorted(shapes)}")
+    return np.stack(pixels)
+
+
+def _pixels(topic: Topic, message: Any) -> ImageArray:
+    height, width, data = message.height, message.width, np.frombuffer(message.data, dtype=np.uint8)
+    if message.encoding != "rgb8" or message.step != 3 * width or data.size != 3 * height * width:
+        raise EpisodeError(f"{topic.path}: {topic.name}: encoding {message.encoding}, {data.size} bytes in rows of "
+                           f"{message.step} for {width}x{height} px; only dense rgb8 is read")
+    return data.reshape(height, width, 3)
+
+
+def _states(path: Path, topics: dict[str, Topic], stamps_ns: IntArray, tolerance_ns: int) -> dict[str, FloatArray]:
+    topic = topics.get(messages.ARM_STATE_TOPIC)
+    if topic is None:
+        raise EpisodeError(f"{path}: no messages on {messages.ARM_STATE_TOPIC}")
+    keys = tuple(STATE_KEYS)
+    rows = [state_vectors(messages.to_state(message), keys) for message in topic.join_all(stamps_ns, tolerance_ns)]
+    return {key: np.stack([row[key] for row in rows]) for key in keys}
+
+
+def _expert(topics: dict[str, Topic], stamps_ns: IntArray) -> FloatArray:
+    expert = np.full((len(stamps_ns), STEP_SIZE), np.nan)
+    topic = topics.get(messages.EXPERT_TOPIC)
+    if topic is not None:
+        for row, message in enumerate(topic.join(stamps_ns, 0)):
+            if message is not None:
+                expert[row] = message.step
+    return expert
+
+
+def _statuses(topics: dict[str, Topic], stamps_ns: IntArray,
+              tolerance_ns: int) -> tuple[NDArray[np.bool_], FloatArray]:
+    success = np.zeros(len(stamps_ns), dtype=np.bool_)
+    progress = np.full(len(stamps_ns), np.nan)
+    topic = topics.get(messages.STATUS_TOPIC)
+    if topic is not None:
+        for row, message in enumerate(topic.join(stamps_ns, tolerance_ns)):
+            if message is not None:
+                success[row], progress[row] = message.success, message.progress
+    return success, progress

@@ -1,0 +1,207 @@
+"""Writes one episode: an MCAP file of ROS 2 messages and a manifest, in a folder that appears only when it is whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+from mcap.writer import CompressionType, Writer
+
+from tutelage_core.episodes import messages
+from tutelage_core.episodes.manifest import (
+    ABORT_FILE,
+    EPISODE_FILE,
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    PARTIAL_SUFFIX,
+    EpisodeMetadata,
+    Manifest,
+    check_name,
+    stored_file,
+    sync_folder,
+    to_json,
+    write_synced,
+)
+from tutelage_core.episodes.schemas import definition
+from tutelage_core.errors import EpisodeError, UnknownNameError
+from tutelage_core.types import (
+    ActionChunk,
+    ArmState,
+    EpisodeResult,
+    ExecutedStep,
+    FloatArray,
+    Frame,
+    Source,
+    StepCommand,
+    TaskStatus,
+)
+
+METADATA_RECORD = "tutelage_episode"
+"""Name of the MCAP metadata record that makes the file stand on its own."""
+
+CHUNK_BYTES = 1024 * 1024
+"""Messages are compressed together in chunks of this size."""
+
+
+class EpisodeWriter:
+    """Records one episode into `<root>/<name>.partial/`, which `close` renames to `<root>/<name>/`.
+
+    Within one topic, messages may come in any order; only executed steps must come with growing stamps, because each
+    of them is one control period. One thread at a time may call it. As a context manager it aborts on the way out
+    unless it was closed.
+    """
+
+    def __init__(self, root: Path, name: str, metadata: EpisodeMetadata) -> None:
+        """Make the partial folder and start the recording.
+
+        Raises:
+            EpisodeError: the name is not legal or is taken, or the metadata cannot be stored.
+        """
+        self._final = root / check_name(name)
+        self._partial = root / (name + PARTIAL_SUFFIX)
+        self._metadata = metadata
+        text = to_json(metadata, "the metadata")
+        if self._final.exists():
+            raise EpisodeError(f"{self._final}: an episode of this name exists; choose another, none is overwritten")
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._partial.mkdir()
+        except FileExistsError as error:
+            raise EpisodeError(f"{self._partial}: an unfinished episode of this name exists; look at it and move it "
+                               "away, or choose another name") from error
+        self._file = (self._partial / EPISODE_FILE).open("xb")
+        self._mcap = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD, enable_crcs=True)
+        self._mcap.start(profile="ros2", library="tutelage")
+        self._mcap.add_metadata(METADATA_RECORD, {"name": name, "robot": metadata.robot, "metadata": text})
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._last_executed_ns = -1
+        self._open = True
+
+    def image(self, camera: str, frame: Frame) -> None:
+        """Record one image of a camera.
+
+        Raises:
+            UnknownNameError: the robot's contract has no such camera.
+            EpisodeError: the image has not the size that the contract gives.
+        """
+        contract = self._metadata.contract.cameras.get(camera)
+        if contract is None:
+            raise UnknownNameError("camera", camera, self._metadata.contract.cameras, f"robot {self._metadata.robot}")
+        if frame.image.shape != (contract.height, contract.width, 3):
+            raise EpisodeError(f"camera '{camera}': image has shape {frame.image.shape}, the contract of robot "
+                               f"'{self._metadata.robot}' says ({contract.height}, {contract.width}, 3)")
+        data = messages.encode_image(camera, frame)
+        self._write(messages.image_topic(camera), messages.IMAGE, frame.stamp_ns, data, frame.sequence)
+
+    def state(self, state: ArmState) -> None:
+        """Record what the arm measured.
+
+        Raises:
+            EpisodeError: a vector has the wrong shape.
+        """
+        self._write(messages.ARM_STATE_TOPIC, messages.ARM_STATE, state.stamp_ns, messages.encode_state(state))
+
+    def executed(self, step: ExecutedStep, executed_at_ns: int | None = None) -> None:
+        """Record one control period: what the SafetyGate let through.
+
+        Args:
+            step: requested and executed TCP steps, shape (7,) each [m, rad, 0..1].
+            executed_at_ns: when its target left for the controller [ns]; the step's stamp if not told.
+
+        Raises:
+            EpisodeError: the stamp is not later than the last one, or what was executed is not finite.
+        """
+        if step.stamp_ns <= self._last_executed_ns:
+            raise EpisodeError(f"executed steps must come with growing stamps: {step.stamp_ns} ns after "
+                               f"{self._last_executed_ns} ns")
+        data = messages.encode_executed(step, step.stamp_ns if executed_at_ns is None else executed_at_ns)
+        self._write(messages.EXECUTED_TOPIC, messages.EXECUTED, step.stamp_ns, data, step.sequence)
+        self._last_executed_ns = step.stamp_ns
+
+    def status(self, stamp_ns: int, status: TaskStatus) -> None:
+        """Record the task's ground truth at `stamp_ns` [ns]; simulation only."""
+        self._write(messages.STATUS_TOPIC, messages.STATUS, stamp_ns, messages.encode_status(stamp_ns, status))
+
+    def expert(self, stamp_ns: int, step: FloatArray) -> None:
+        """Record what the expert would do in the control period at `stamp_ns` [ns].
+
+        Args:
+            stamp_ns: stamp of the control period [ns].
+            step: TCP step, shape (7,) [m, rad, 0..1].
+        """
+        sequence = self._counts.get(messages.EXPERT_TOPIC, 0)
+        data = messages.encode_command(StepCommand(stamp_ns, sequence, Source.EXPERT, step))
+        self._write(messages.EXPERT_TOPIC, messages.COMMAND, stamp_ns, data, sequence)
+
+    def chunk(self, chunk: ActionChunk, policy: str, inference_s: float) -> None:
+        """Record what a policy wanted; `policy` is its kind, `inference_s` how long it thought [s]."""
+        data = messages.encode_chunk(chunk, policy, inference_s)
+        self._write(messages.CHUNK_TOPIC, messages.CHUNK, chunk.stamp_ns, data)
+
+    def close(self, result: EpisodeResult) -> Path:
+        """Finish the episode and return its folder.
+
+        Raises:
+            EpisodeError: no control period was recorded or the result cannot be stored (the recording stays open), or
+                the name was taken meanwhile.
+        """
+        self._check_open()
+        if not self._counts.get(messages.EXECUTED_TOPIC):
+            raise EpisodeError(f"{self._partial}: no executed step was recorded; such an episode is to be aborted")
+        to_json(result, "the result")
+        self._finish()
+        manifest = Manifest(FORMAT_VERSION, self._metadata.robot, self._metadata, result, dict(self._counts),
+                            {EPISODE_FILE: stored_file(self._partial / EPISODE_FILE)})
+        write_synced(self._partial / MANIFEST_FILE, to_json(manifest, "the manifest"))
+        sync_folder(self._partial)
+        if self._final.exists():
+            raise EpisodeError(f"{self._final}: appeared while recording; the episode stays in {self._partial}")
+        self._partial.rename(self._final)
+        sync_folder(self._final.parent)
+        return self._final
+
+    def abort(self, reason: str) -> Path:
+        """End the recording without making it an episode; return the partial folder, which keeps `reason`."""
+        self._check_open()
+        self._finish()
+        write_synced(self._partial / ABORT_FILE, to_json({"reason": reason}, "the reason"))
+        sync_folder(self._partial)
+        return self._partial
+
+    def __enter__(self) -> EpisodeWriter:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        """Abort, unless the episode was closed or aborted."""
+        if self._open:
+            self.abort(f"{type(error).__name__}: {error}" if error is not None else "left without close")
+
+    def _write(self, topic: str, kind: str, stamp_ns: int, data: bytes, sequence: int = 0) -> None:
+        self._check_open()
+        self._mcap.add_message(self._channel(topic, kind), log_time=stamp_ns, publish_time=stamp_ns, data=data,
+                               sequence=sequence & 0xFFFFFFFF)
+        self._counts[topic] = self._counts.get(topic, 0) + 1
+
+    def _channel(self, topic: str, kind: str) -> int:
+        if topic not in self._channels:
+            if kind not in self._schemas:
+                self._schemas[kind] = self._mcap.register_schema(kind, "ros2msg", definition(kind).encode())
+            self._channels[topic] = self._mcap.register_channel(
+                topic, "cdr", self._schemas[kind], metadata={"offered_qos_profiles": ""})
+        return self._channels[topic]
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise EpisodeError(f"{self._final}: the recording has ended")
+
+    def _finish(self) -> None:
+        self._open = False
+        self._mcap.finish()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()

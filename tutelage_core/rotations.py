@@ -1,0 +1,75 @@
+"""Rotations as the control loop needs them: small, exact, without allocation of note.
+
+SciPy's `Rotation` costs some 20 us an object, several times the SafetyGate's whole budget, hence these few functions.
+They are checked against SciPy in `tests/property/test_rotations.py`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tutelage_core.types import FloatArray, Pose
+
+
+def multiply_xyzw(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the quaternion product a * b (first b, then a), both xyzw, shape (4,)."""
+    ax, ay, az, aw = (float(v) for v in a)
+    bx, by, bz, bw = (float(v) for v in b)
+    return np.array([
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+        aw * bw - ax * bx - ay * by - az * bz,
+    ])
+
+
+def conjugate_xyzw(q: FloatArray) -> FloatArray:
+    """Return the inverse of a unit quaternion xyzw, shape (4,)."""
+    return np.array([-q[0], -q[1], -q[2], q[3]])
+
+
+def rotation_vector_to_xyzw(vector: FloatArray) -> FloatArray:
+    """Return the unit quaternion xyzw of a rotation vector [rad], shape (3,)."""
+    x, y, z = (float(v) for v in vector)
+    angle = math.sqrt(x * x + y * y + z * z)
+    scale = 0.5 - angle * angle / 48.0 if angle < 1e-4 else math.sin(angle / 2.0) / angle
+    return np.array([x * scale, y * scale, z * scale, math.cos(angle / 2.0)])
+
+
+def xyzw_to_rotation_vector(q: FloatArray) -> FloatArray:
+    """Return the rotation vector [rad] of a unit quaternion xyzw, angle in [0, pi], shape (3,)."""
+    x, y, z, w = (float(v) for v in q)
+    if w < 0.0:
+        x, y, z, w = -x, -y, -z, -w
+    sine = math.sqrt(x * x + y * y + z * z)
+    scale = 2.0 if sine < 1e-9 else 2.0 * math.atan2(sine, w) / sine
+    return np.array([x * scale, y * scale, z * scale])
+
+
+def normalize_xyzw(q: FloatArray) -> FloatArray:
+    """Return q scaled to unit length, shape (4,)."""
+    return q / math.sqrt(float(np.dot(q, q)))
+
+
+def quaternion_xyzw_to_matrix(q: FloatArray) -> FloatArray:
+    """Return the rotation matrix of a unit quaternion xyzw, shape (3, 3)."""
+    x, y, z, w = (float(v) for v in q)
+    return np.array([
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ])
+
+
+def apply_step(pose: Pose, step: FloatArray) -> Pose:
+    """Return `pose` moved by the first six numbers of a TCP step, both in the base frame."""
+    turned = multiply_xyzw(rotation_vector_to_xyzw(step[3:6]), pose.quaternion_xyzw)
+    return Pose(pose.position + step[:3], normalize_xyzw(turned))
+
+
+def step_between(start: Pose, end: Pose) -> FloatArray:
+    """Return the translation [m] and rotation vector [rad] from `start` to `end` in the base frame, shape (6,)."""
+    turn = multiply_xyzw(end.quaternion_xyzw, conjugate_xyzw(start.quaternion_xyzw))
+    return np.concatenate([end.position - start.position, xyzw_to_rotation_vector(turn)])
