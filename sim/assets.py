@@ -14,10 +14,10 @@ import importlib.util
 import os
 import shutil
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import fast_simplification
 import numpy as np
@@ -29,8 +29,11 @@ from tutelage_core.errors import ConfigurationError
 WHEEL = "franky-sim"
 WHEEL_VERSION = "1.0.4"
 MODEL_FILE = "fr3.xml"
-LAYOUT = 4
+LAYOUT = 5
 """Version of what this file writes; part of the cache key."""
+
+FEWEST_FACES = 44
+"""A part is never reduced below this; the plainest ones need no fewer to stay closed."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,15 @@ def _write(source: Path, folder: Path, settings: AssetSettings) -> None:
                 groups.setdefault((name, materials[geom.get("material", "")]), []).append(mesh)
         for joint in body.findall("joint"):
             _complete_joint(joint)
-    merged = {key: trimesh.util.concatenate(meshes) for key, meshes in groups.items()}
     written: set[str] = set()
-    for (name, rgba), mesh in merged.items():
+    for (name, rgba), parts in groups.items():
         body_kind = "finger" if "finger" in name else name
         mesh_name = f"{body_kind}_{hashlib.sha256(rgba.encode()).hexdigest()[:6]}"
         if mesh_name not in written:
             written.add(mesh_name)
-            (folder / f"{mesh_name}.obj").write_text(_obj(_decimate(mesh, _budget(name, mesh, merged, settings))))
+            per_area = _faces_per_area(name, groups, settings)
+            small = [_decimate(part, max(FEWEST_FACES, round(per_area * part.area))) for part in parts]
+            (folder / f"{mesh_name}.obj").write_text(_obj(trimesh.util.concatenate(small)))
             ElementTree.SubElement(assets, "mesh", name=mesh_name, file=f"{mesh_name}.obj", inertia="shell")
         ElementTree.SubElement(bodies[name], "geom", type="mesh", mesh=mesh_name, rgba=rgba, contype="0",
                                conaffinity="0", mass="0", group="2")
@@ -158,15 +162,15 @@ def _complete_joint(joint: ElementTree.Element) -> None:
         joint.attrib.pop("frictionloss", None)
 
 
-def _budget(name: str, mesh: Any, merged: dict[tuple[str, str], Any], settings: AssetSettings) -> int:
-    """Return how many faces `mesh` of body `name` may keep: its body's share, divided by surface."""
-    if "finger" in name:
-        total, peers = settings.finger_faces, [m for (n, _), m in merged.items() if n == name]
-    elif name == "hand":
-        total, peers = settings.hand_faces, [m for (n, _), m in merged.items() if n == name]
+def _faces_per_area(name: str, groups: dict[tuple[str, str], list[trimesh.Trimesh]], settings: AssetSettings) -> float:
+    """Return how many faces a square metre of body `name` may keep: its kind's budget, divided by its surface."""
+    if "finger" in name or name == "hand":
+        total = settings.hand_faces if name == "hand" else settings.finger_faces
+        areas = [part.area for (body, _), parts in groups.items() if body == name for part in parts]
     else:
-        total, peers = settings.arm_faces, [m for (n, _), m in merged.items() if n != "hand" and "finger" not in n]
-    return max(24, round(total * mesh.area / sum(m.area for m in peers)))
+        total = settings.arm_faces
+        areas = [part.area for (body, _), parts in groups.items() if body.startswith("fr3") for part in parts]
+    return total / sum(areas)
 
 
 def _load(path: Path) -> trimesh.Trimesh:

@@ -33,18 +33,18 @@ class ImpedanceSettings:
         stiffness_nm_rad: rotational spring [Nm/rad].
         damping_nms_rad: rotational damper [Nm s/rad].
         clip_rad: largest rotation that the spring feels on each axis [rad].
-        posture_nm_rad: spring of the upper-arm roll joint to its home angle, which leaves the elbow no freedom [Nm/rad].
+        posture_nm_rad: spring of the upper-arm roll joint to its home angle, which fixes the elbow [Nm/rad].
         joint_damping_nms_rad: damping of each arm joint [Nm s/rad].
     """
 
     stiffness_n_m: float = 3000.0
     damping_ns_m: float = 150.0
     clip_m: float = 0.015
-    stiffness_nm_rad: float = 150.0
-    damping_nms_rad: float = 6.0
+    stiffness_nm_rad: float = 200.0
+    damping_nms_rad: float = 10.0
     clip_rad: float = 0.1
     posture_nm_rad: float = 10.0
-    joint_damping_nms_rad: float = 0.5
+    joint_damping_nms_rad: float = 2.0
 
     @property
     def force_limit_n(self) -> float:

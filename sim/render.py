@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import mujoco
 import numpy as np
 
@@ -42,6 +44,7 @@ class WorldRenderer:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION,
                      mujoco.mjtRndFlag.mjRND_SKYBOX, mujoco.mjtRndFlag.mjRND_HAZE):
             self._scene.flags[flag] = False
+        self._free = weakref.finalize(self, _free, self._gl, self._context)
         self._texture = model.texture(TABLE_TEXTURE).id
         self._views = {name: _View(model, name, contract) for name, contract in cameras.items()}
 
@@ -69,11 +72,14 @@ class WorldRenderer:
 
     def close(self) -> None:
         """Free the context. May be called twice."""
-        if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
-            self._gl.free()
-            self._gl = None
+        self._free()
+
+
+def _free(gl: mujoco.GLContext, context: mujoco.MjrContext) -> None:
+    """Free a context; also runs when the process ends, because the library's own clean-up comes too late then."""
+    gl.make_current()
+    context.free()
+    gl.free()
 
 
 class _View:

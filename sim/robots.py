@@ -71,7 +71,8 @@ def load_robot(arm: ArmContract, impedance: ImpedanceSettings, gripper: GripperS
     spec = mujoco.MjSpec.from_file(str(build_assets() / MODEL_FILE))
     names = tuple(j.name for j in spec.joints if j.name not in FINGER_JOINTS)
     if names != arm.joints:
-        raise ConfigurationError(f"the contract's joints {', '.join(arm.joints)} are not the model's {', '.join(names)}")
+        raise ConfigurationError(f"the contract's joints {', '.join(arm.joints)} are not the model's, "
+                                 f"{', '.join(names)}")
     for geom in spec.geoms:
         geom.group = FINGER_GROUP if geom.parent.name in FINGERS else ARM_GROUP
         geom.rgba = np.append(np.minimum(geom.rgba[:3], WHITEST), 1.0)

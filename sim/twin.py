@@ -40,6 +40,7 @@ class Twin:
         self._count_steps(self._period_ns)
         self._world = World(contract, self.task, settings)
         self._renderer: WorldRenderer | None = None
+        self._resets = 0
         self.reset(seed)
 
     @property
@@ -63,6 +64,11 @@ class Twin:
         return self.task.step_limit
 
     @property
+    def resets(self) -> int:
+        """How often it was reset; tells two episodes apart whose times are alike."""
+        return self._resets
+
+    @property
     def time_ns(self) -> int:
         """Simulated time since the reset [ns]."""
         return self._world.steps * TIMESTEP_NS
@@ -83,7 +89,7 @@ class Twin:
         world.data.time = 0.0
         world.measure()
         self._ramp = TargetRamp(world.tcp_pose(), 1.0, self._period_ns)
-        self._command: ArmCommand | None = None
+        self._resets += 1
         self._holding = True
         self.task.begin(world)
         if self._renderer is not None:

@@ -36,7 +36,8 @@ def python_folders() -> list[Path]:
         for site in sorted((prefix / "lib").glob("python3.*/site-packages")):
             folders.append(site)
             for link in sorted(site.glob("*.egg-link")):
-                folders.append(Path(link.read_text(encoding="utf-8").splitlines()[0]))
+                lines = link.read_text(encoding="utf-8").splitlines()  # empty while a build writes it
+                folders += [Path(line) for line in lines[:1]]
     return folders
 
 

@@ -15,7 +15,7 @@ from tutelage_core.types import FloatArray, TaskStatus
 
 AREA_CENTRE_M = (0.5, 0.0)
 AREA_HALF_M = 0.1
-LARGEST_YAW = math.radians(45.0)
+LARGEST_YAW = math.radians(30.0)
 LIFT_M = 0.06
 """How far the cube must be lifted [m]."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from policies.bc.policy import BcPolicy, make_spec
-from policies.bc.train import Training
+from policies.bc.training import Training
 from policies.policy import Policy
 from policies.registry import POLICIES
 from tests.unit.bc_samples import QUICK, sample_frames, with_history

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from policies.bc.policy import BcPolicy, make_spec
-from policies.bc.train import Training
+from policies.bc.training import Training
 from policies.checkpoint import Checkpoint, save_checkpoint
 from policies.registry import find_checkpoint, load_policy
 from policies.sealed_folder import MANIFEST

@@ -132,12 +132,16 @@ def test_signal_to_the_command_ends_its_children(number: signal.Signals, tmp_pat
         "launch: [{executable: {cmd: \"sh -c 'echo pid $$; exec sleep 60'\", name: child}}]", encoding="utf-8"
     )
     command = [sys.executable, "-m", "tutelage.launch", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        line = next(line for line in process.stdout if line.startswith("[child] pid"))
+        said: list[str] = []
+        while not said or not said[-1].startswith("[child] pid"):
+            line = process.stdout.readline()
+            assert line, f"the runner ended early: {said}"
+            said.append(line)
         process.send_signal(number)
         assert process.wait(LIMIT_S) == 0
-    assert gone(int(line.split()[-1]))
+    assert gone(int(said[-1].split()[-1]))
 
 
 def test_command_refuses_a_missing_file_in_one_line() -> None:

@@ -16,6 +16,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import Command
 
 from tutelage_nodes import convert, topics
+from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.twin_link import TwinLinkArm
 
@@ -153,14 +154,28 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             self._gate.clear_stop()
             if self._arm is not None:
                 self._arm.recover()
-        elif request.event == "RESTART" and self._state is not None:
-            self._gate.restart(self._state)
+        elif request.event == "RESTART":
+            response.message = self._restart()
+            response.accepted = not response.message
         else:
             response.accepted = False
-            response.message = (str(UnknownNameError("arm event", request.event, ARM_EVENTS))
-                                if request.event not in ARM_EVENTS else "no arm state yet")
+            response.message = str(UnknownNameError("arm event", request.event, ARM_EVENTS))
         response.state = self._gate.latch or "READY"
         return response
+
+
+    def _restart(self) -> str:
+        """Begin an episode from the measured pose; return why that cannot be, or nothing."""
+        if self._gate.latch:
+            return f"stopped: {self._gate.latch}; send CLEAR_STOP first"
+        if self._state is None:
+            return f"{NOT_CONNECTED}: no arm state yet"
+        if isinstance(self._arm, TwinLinkArm) and not self._arm.is_heard():
+            return f"{NOT_CONNECTED}: nobody listens on {topics.TWIN_LINK_TARGET}"
+        if self._executed_pub.get_subscription_count() == 0:
+            return f"{NOT_CONNECTED}: nobody listens on {topics.ARM_EXECUTED}"
+        self._gate.restart(self._state)
+        return ""
 
 
 def main() -> None:

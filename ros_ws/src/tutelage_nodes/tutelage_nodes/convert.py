@@ -187,9 +187,9 @@ class ImageMessage:
         self.message.header.frame_id = f"{camera}_optical"
         self.message.width, self.message.height = width, height
         self.message.encoding, self.message.step = "rgb8", width * 3
-        buffer = array("B", bytes(width * height * 3))
-        self.message.data = buffer
-        self._pixels = np.frombuffer(buffer, dtype=np.uint8).reshape(height, width, 3)
+        self.message.data = array("B", bytes(width * height * 3))
+        # the setter may copy: write into the array that the message really holds
+        self._pixels = np.frombuffer(self.message.data, dtype=np.uint8).reshape(height, width, 3)
 
     def fill(self, image: ImageArray, stamp_ns: int) -> Image:
         """Copy `image` into the message and stamp it; the message is good until the next call.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import rclpy.task
 from rclpy.client import Client
 from rclpy.node import Node
+from rclpy.task import Future
 from tutelage_core.config import to_mapping
 from tutelage_core.types import EpisodeResult
 from tutelage_interfaces.action import RunEpisode
@@ -16,6 +18,12 @@ from tutelage_interfaces.srv import Command, RecordEpisode, ResetPolicy, ResetSc
 from tutelage_nodes import convert, topics
 
 SERVICE_WAIT_S = 5.0
+CALL_TIMEOUT_S = 3.0
+CALL_TRIES = 3
+CONNECT_PAUSE_S = 0.1
+CONNECT_TRIES = 50
+NOT_CONNECTED = "not connected"
+"""An answer that begins so means: ask again."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +41,15 @@ class Scene:
 class EpisodeSetup:
     """Calls scene, arm, policy and recorder in their order."""
 
-    def __init__(self, node: Node, robot: str) -> None:
-        """Make the service clients on `node`."""
-        self._node, self._robot = node, robot
+    def __init__(self, node: Node, is_heard: Callable[[], bool]) -> None:
+        """Make the service clients on `node`; `is_heard` tells whether the arm listens to the node's commands."""
+        self._node, self._is_heard = node, is_heard
         self._scene = node.create_client(ResetScene, topics.TWIN_RESET_SCENE)
         self._arm = node.create_client(Command, topics.ARM_EVENT)
         self._policy = node.create_client(ResetPolicy, topics.POLICY_RESET)
         self._recorder = node.create_client(RecordEpisode, topics.RECORD_EPISODE)
 
-    def tell_arm(self, event: str, reason: str) -> rclpy.task.Future:
+    def tell_arm(self, event: str, reason: str) -> Future:
         """Send an event to the arm without waiting."""
         return self._arm.call_async(Command.Request(event=event, reason=reason))
 
@@ -53,34 +61,80 @@ class EpisodeSetup:
         for name, client in needed.items():
             if not self._reachable(client):
                 return Scene(refusal=f"{name} does not answer on {client.srv_name}: is it running?")
-        scene = await self._scene.call_async(ResetScene.Request(task=goal.task, seed=goal.seed))
+        scene = await self._ask(self._scene, ResetScene.Request(task=goal.task, seed=goal.seed))
         if not scene.accepted:
             return Scene(refusal=scene.message)
-        arm = await self.tell_arm("RESTART", "episode begins")
-        if not arm.accepted or arm.state != "READY":
-            return Scene(refusal=f"arm_node: {arm.message or arm.state}")
         not_before = scene.stamp
-        policy = await self._policy.call_async(ResetPolicy.Request(
-            task=scene.instruction, seed=goal.seed, not_before=not_before))
-        if not policy.accepted:
-            return Scene(refusal=f"policy_node: {policy.message}")
+        requests = [
+            ("arm_node", self._arm, Command.Request(event="RESTART", reason="episode begins")),
+            ("policy_node", self._policy, ResetPolicy.Request(task=scene.instruction, seed=goal.seed,
+                                                              not_before=not_before)),
+        ]
         episode = goal.episode or f"{goal.task or 'task'}-{goal.seed}"
         if goal.record:
             metadata = {"task": goal.task, "instruction": scene.instruction, "seed": goal.seed,
                         "start_stamp_ns": convert.to_ns(not_before)}
-            answer = await self._recorder.call_async(RecordEpisode.Request(
-                open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before))
-            if not answer.accepted:
-                return Scene(refusal=f"recorder_node: {answer.message}")
+            requests.append(("recorder_node", self._recorder, RecordEpisode.Request(
+                open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before)))
+        answers = {}
+        for name, client, request in requests:
+            answers[name] = await self._ask_until_accepted(client, request)
+            if not answers[name].accepted:
+                return Scene(refusal=f"{name}: {answers[name].message}")
+        for _ in range(CONNECT_TRIES):
+            if self._is_heard():
+                break
+            await self._pause(CONNECT_PAUSE_S)
+        else:
+            return Scene(refusal=f"arm_node does not listen on {topics.ARM_COMMAND}")
+        policy = answers["policy_node"]
         return Scene("", episode, scene.instruction, convert.to_ns(not_before), scene.step_limit, policy.replan_every)
 
-    async def end(self, goal: RunEpisode.Goal, result: EpisodeResult) -> str:
+    async def end(self, goal: RunEpisode.Goal, episode: str, result: EpisodeResult) -> str:
         """Close the recording; return the file written, or why there is none."""
         if not goal.record:
             return ""
-        answer = await self._recorder.call_async(RecordEpisode.Request(
-            open=False, metadata_json=json.dumps(to_mapping(result))))
+        answer = await self._ask(self._recorder, RecordEpisode.Request(
+            open=False, episode=episode, metadata_json=json.dumps(to_mapping(result))))
         return answer.path if answer.accepted else f"recorder_node: {answer.message}"
+
+    async def _ask_until_accepted(self, client: Client, request: Any) -> Any:
+        """Ask again while the node says that it is not connected yet: discovery is not instantaneous."""
+        for _ in range(CONNECT_TRIES):
+            answer = await self._ask(client, request)
+            if answer.accepted or not answer.message.startswith(NOT_CONNECTED):
+                break
+            await self._pause(CONNECT_PAUSE_S)
+        return answer
+
+    async def _ask(self, client: Client, request: Any) -> Any:
+        """Call a service; an answer that is lost while the two ends discover each other is asked for again.
+
+        Every service asked here may be asked twice: the second call changes nothing more.
+        """
+        for _ in range(CALL_TRIES):
+            answered = client.call_async(request)
+            await self._either(answered, CALL_TIMEOUT_S)
+            if answered.done():
+                return answered.result()
+            client.remove_pending_request(answered)
+        return client.srv_type.Response(message=f"no answer on {client.srv_name} to {CALL_TRIES} calls")
+
+    async def _pause(self, duration_s: float) -> None:
+        await self._either(Future(), duration_s)
+
+    async def _either(self, future: Future, timeout_s: float) -> None:
+        """Wait for `future`, but no longer than `timeout_s` [s]."""
+        over = Future()
+
+        def end(*_: object) -> None:
+            if not over.done():
+                over.set_result(None)
+
+        timer = self._node.create_timer(timeout_s, end)
+        future.add_done_callback(end)
+        await over
+        self._node.destroy_timer(timer)
 
     @staticmethod
     def _reachable(client: Client) -> bool:

@@ -19,6 +19,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import ResetPolicy
 
 from tutelage_nodes import convert, topics
+from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
 
 
@@ -108,6 +109,9 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             self._active = False  # no episode: do not heat the room
 
     def _on_reset(self, request: ResetPolicy.Request, response: ResetPolicy.Response) -> ResetPolicy.Response:
+        if self._publisher.get_subscription_count() == 0:
+            response.message = f"{NOT_CONNECTED}: nobody listens on {topics.POLICY_CHUNK}"
+            return response
         self._assembler.restart(convert.to_ns(request.not_before))
         self._window.clear()
         self._chunks.clear()

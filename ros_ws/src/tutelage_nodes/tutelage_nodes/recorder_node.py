@@ -19,6 +19,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import RecordEpisode
 
 from tutelage_nodes import convert, topics
+from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
 
 BACKLOG = 200
@@ -52,6 +53,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._last_ns: dict[str, int] = {}
         self._not_before_ns = self._executed = self._awaited_steps = 0
         self._drained: Future | None = None
+        self._episode, self._closed = "", ("", "")
         for camera in contract.cameras:
             self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera),
                                      topics.reliable(BACKLOG))
@@ -122,7 +124,11 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
                          response: RecordEpisode.Response) -> RecordEpisode.Response:
         try:
             data = json.loads(request.metadata_json or "{}")
-            if request.open:
+            if request.open and self._writer is not None and self._episode == request.episode:
+                pass  # asked a second time: it is open
+            elif not request.open and self._writer is None and self._closed[0] == request.episode:
+                response.path = self._closed[1]  # asked a second time: it is closed
+            elif request.open:
                 self._begin(request.episode, data, convert.to_ns(request.not_before))
             else:
                 result = from_mapping(data, EpisodeResult, "RecordEpisode.metadata_json")
@@ -130,6 +136,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
                 await self._drain(result.steps)
                 self._writer = None
                 response.path = str(writer.close(result))
+                self._closed = (self._episode, response.path)
                 if self._executed < result.steps:
                     response.message = f"{result.steps - self._executed} of {result.steps} steps are missing"
             response.accepted = True
@@ -139,6 +146,9 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         return response
 
     def _begin(self, episode: str, data: dict[str, object], not_before_ns: int) -> None:
+        silent = [t for t in map(topics.camera_image, self._cameras) if self.count_publishers(t) == 0]
+        if silent:
+            raise TutelageError(f"{NOT_CONNECTED}: nobody publishes {', '.join(silent)}")
         if self._writer is not None:
             self._writer.abort("another episode began")
             self._writer = None
@@ -146,6 +156,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._last_ns.clear()
         metadata = from_mapping({**data, "contract": self._contract}, EpisodeMetadata, "RecordEpisode.metadata_json")
         self._writer = EpisodeWriter(Path(self.params.folder), episode, metadata)
+        self._episode = episode
 
     async def _drain(self, steps: int) -> None:
         """Wait for messages that are still on their way: a service call may overtake them."""

@@ -60,7 +60,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._period_ns = contract.period_ns
         self._goal: RunEpisode.Goal | None = None
         self._done: Future | None = None
-        self._setup = EpisodeSetup(self, contract.name)
+        self._setup = EpisodeSetup(self, lambda: self._command_pub.get_subscription_count() > 0)
         self._state_pub = self.create_publisher(ti.SessionState, topics.SESSION_STATE, topics.latched())
         self._command_pub = self.create_publisher(ti.ArmCommand, topics.ARM_COMMAND, topics.reliable())
         self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
@@ -218,7 +218,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         result, message = await self._done
         self._goal_handle = None
         self._publish_state(result.termination)
-        message = message or await self._setup.end(goal, result)
+        message = message or await self._setup.end(goal, scene.episode, result)
         self._goal = None
         (goal_handle.abort if result.termination == "error" else goal_handle.succeed)()
         answer.success, answer.steps, answer.termination = result.success, result.steps, result.termination

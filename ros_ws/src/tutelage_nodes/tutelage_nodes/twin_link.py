@@ -63,6 +63,10 @@ class TwinLinkArm:
             self._node.destroy_subscription(self._states)
             self._connected = False
 
+    def is_heard(self) -> bool:
+        """Return whether the controller listens."""
+        return self._connected and self._targets.get_subscription_count() > 0
+
     def _receive(self, message: ti.ArmState) -> None:
         state = convert.from_arm_state_msg(message)
         if self._state is not None and state.stamp_ns == self._state.stamp_ns:

@@ -1,0 +1,1 @@
+"""Benchmarks: every figure that the docs name is made here."""

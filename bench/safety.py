@@ -1,0 +1,56 @@
+"""What the SafetyGate costs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+
+from bench.figures import Direction, Figure, Measurement, Settings, measures
+
+BLOCKS = 200
+ADMISSIONS_PER_BLOCK = 50
+"""One reading of the clock covers so many admissions: the reading itself takes about as long as a tenth of one."""
+
+WARM_UP_BLOCKS = 10
+
+
+@measures(Figure("gate_admit_us", 1, "us", 200.0, Direction.UNDER, False,
+                 "processor time of one SafetyGate.admit, median over blocks of free, clamped and refused steps"))
+def gate(_: Settings) -> Mapping[str, Measurement]:
+    """Measure admissions against a moving measured pose."""
+    import numpy as np
+
+    from hardware.safety.gate import SafetyGate
+    from tutelage_core.contract import load_contract
+    from tutelage_core.types import ArmState, Pose, Source, StepCommand
+
+    contract = load_contract("twin")
+    limits = contract.safety
+    rng = np.random.default_rng(0)
+    centre = (np.array(limits.workspace_min_m) + np.array(limits.workspace_max_m)) / 2
+    count = len(contract.arm.joints)
+    judge = SafetyGate(limits)
+    micros: list[float] = []
+    stamp_ns, sequence = 0, 0
+    for block in range(WARM_UP_BLOCKS + BLOCKS):
+        pairs: list[tuple[StepCommand, ArmState]] = []
+        for _number in range(ADMISSIONS_PER_BLOCK):
+            sequence += 1
+            stamp_ns += contract.period_ns
+            step = np.append(rng.normal(0.0, limits.max_step_m / 3, 3), [*rng.normal(0.0, 0.02, 3), rng.random()])
+            if sequence % 10 == 0:
+                step[0] = np.nan
+            elif sequence % 3 == 0:
+                step[:3] *= 1.5 * limits.max_step_m / np.linalg.norm(step[:3])
+            pose = Pose(centre + rng.normal(0.0, 0.002, 3), np.array([1.0, 0.0, 0.0, 0.0]))
+            state = ArmState(stamp_ns, np.zeros(count), np.zeros(count), pose, np.zeros(6), np.zeros(6), 1.0)
+            pairs.append((StepCommand(stamp_ns, sequence, Source.POLICY, step), state))
+        begun_ns = time.thread_time_ns()
+        for command, state in pairs:
+            judge.admit(command, state, command.stamp_ns)
+        if block >= WARM_UP_BLOCKS:
+            micros.append((time.thread_time_ns() - begun_ns) / ADMISSIONS_PER_BLOCK / 1e3)
+    return {"gate_admit_us": Measurement(statistics.median(micros), extra={
+        "p99_us": float(np.percentile(micros, 99)), "refused": judge.refused, "clamped": judge.clamped,
+        "admissions": (WARM_UP_BLOCKS + BLOCKS) * ADMISSIONS_PER_BLOCK, "latch": judge.latch})}

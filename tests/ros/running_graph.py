@@ -1,0 +1,81 @@
+"""The production graph as tests run it: the same launch files, a domain of their own, lock-step."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage.environment import graph_environment
+from tutelage.launch import packages
+from tutelage.launch.runner import LaunchRunner
+
+CLIENT_LIMIT_S = 60
+
+
+def test_environment(domain: int) -> dict[str, str]:
+    """Return the environment of a graph in ROS domain `domain`."""
+    return graph_environment({**os.environ, "ROS_DOMAIN_ID": str(domain)})
+
+
+@dataclass
+class Graph:
+    """A graph that runs."""
+
+    runner: LaunchRunner
+    environment: Mapping[str, str]
+    output: io.StringIO
+
+    def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run an executable of `tutelage_nodes` to its end."""
+        path = packages.executable("tutelage_nodes", name, dict(self.environment))
+        return subprocess.run(["timeout", "-k", "5", str(CLIENT_LIMIT_S), str(path), *arguments], check=False,
+                              env=dict(self.environment), capture_output=True, text=True)
+
+    def run_episodes(self, *arguments: str) -> list[dict[str, object]]:
+        """Run episodes and return what the session said of each."""
+        done = self.program("run_episodes", *arguments)
+        assert done.returncode == 0, f"{done.stderr}\n{self.output.getvalue()}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def wait_until_printed(self, text: str, limit_s: float = 30.0) -> None:
+        """Wait until some node prints `text`."""
+        end = time.monotonic() + limit_s
+        while text not in self.output.getvalue():
+            assert time.monotonic() < end, f"'{text}' was not printed:\n{self.output.getvalue()}"
+            time.sleep(0.05)
+
+
+@contextmanager
+def launched(domain: int, arguments: Mapping[str, str]) -> Iterator[Graph]:
+    """Bring the graph up with launch `arguments`; take it down at the end."""
+    environment = test_environment(domain)
+    output = io.StringIO()
+    file = packages.package_share("tutelage_bringup", environment) / "launch" / "tutelage.launch.yaml"
+    with LaunchRunner(environment=environment, stream=output) as runner:
+        runner.start(file, dict(arguments))
+        yield Graph(runner, environment, output)
+
+
+def processes_in_domain(domain: int) -> list[int]:
+    """Return the ids of the processes that carry ROS domain `domain` in their environment."""
+    wanted = f"ROS_DOMAIN_ID={domain}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue  # it has just ended, or is not ours to read
+    return found
+
+
+def shared_memory_files() -> set[str]:
+    """Return the names of Fast DDS's segments and locks in shared memory."""
+    return {path.name for path in Path("/dev/shm").glob("*fast*")}
