@@ -44,7 +44,7 @@ def checkpoint(settings: Settings) -> str:
            "camera stamp to executed action, real time, whole graph with policy and recorder, median over 60 s"),
     Figure("live_latency_p99_ms", 1, "ms", 100.0, Direction.UNDER, False, "the same, 99th percentile"),
     Figure("live_missed_periods", 1, "periods", 0.0, Direction.AT_MOST, False,
-           "control periods of those episodes without a step of the policy"),
+           "control periods of those episodes in which no step meant for them was executed: held, skipped or too late"),
 )
 def live(settings: Settings) -> Mapping[str, Measurement]:
     """Run episodes in real time, recorded, and listen for a minute."""
@@ -54,12 +54,11 @@ def live(settings: Settings) -> Mapping[str, Measurement]:
 
     with tempfile.TemporaryDirectory(prefix="tutelage_bench_") as folder:
         arguments = {"clock": "realtime", "policy": checkpoint(settings), "folder": folder}
-        with (ros.launched(settings.domain, arguments) as graph,
+        with (ros.launched(settings.domain, arguments),
               ros.program(settings.domain, "latency_probe", "--seconds", str(LIVE_S)) as probe,
               ros.program(settings.domain, "run_episodes", "--episodes", "0", "--max-steps", str(LIVE_STEPS),
                           "--first-seed", str(FIRST_SEED), "--prefix", "live")):
             seen = json.loads(ros.output_of(probe, "latency_probe", PROBE_LIMIT_S))
-        graph.shutdown()
     timeline = Timeline.from_probe(seen, load_contract("twin").period_ns)
     fresh, between = timeline.latencies_ms(fresh=True), timeline.latencies_ms(fresh=False)
     if not fresh:
@@ -69,7 +68,8 @@ def live(settings: Settings) -> Mapping[str, Measurement]:
     inference_ms = [1e3 * float(str(row["inference_s"])) for row in seen["chunks"]]
     extra = {
         "policy": settings.policy, "executed": len(seen["executed"]), "answers": len(fresh),
-        "max_ms": max(fresh), "held_periods": timeline.held_periods(), "silent_periods": timeline.silent_periods(),
+        "max_ms": max(fresh), "held_periods": timeline.held_periods(),
+        "skipped_periods": timeline.skipped_periods(), "late_periods": timeline.late_periods(),
         "longest_gap_ms": max(gaps), "inference_median_ms": statistics.median(inference_ms),
         "between_chunks_median_ms": statistics.median(between) if between else None,
         "between_chunks_p99_ms": float(np.percentile(between, 99)) if between else None,
@@ -124,14 +124,13 @@ def ratio(settings: Settings) -> Mapping[str, Measurement]:
 def pace_graph(domain: int, policy: str, first_seed: int) -> Paced:
     """Time episodes in the lock-step graph, from the result of the warm-up episode on."""
     arguments = {"clock": "lockstep", "policy": policy, "folder": tempfile.gettempdir()}  # nothing is recorded
-    with ros.launched(domain, arguments) as graph:
-        with ros.program(domain, "run_episodes", "--episodes", str(EPISODES + 1), "--max-steps", str(STEPS),
-                         "--first-seed", str(first_seed)) as client:
-            arrivals: list[tuple[float, dict[str, object]]] = []
-            for text in client.stdout or ():
-                arrivals.append((time.perf_counter(), json.loads(text)))
-            ros.output_of(client, "run_episodes", PROBE_LIMIT_S)
-        graph.shutdown()
+    arrivals: list[tuple[float, dict[str, object]]] = []
+    with (ros.launched(domain, arguments),
+          ros.program(domain, "run_episodes", "--episodes", str(EPISODES + 1), "--max-steps", str(STEPS),
+                      "--first-seed", str(first_seed)) as client):
+        for text in client.stdout or ():
+            arrivals.append((time.perf_counter(), json.loads(text)))
+        ros.output_of(client, "run_episodes", PROBE_LIMIT_S)
     results = [result for _, result in arrivals]
     if len(results) != EPISODES + 1:
         raise ros.BenchError(f"{len(results)} of {EPISODES + 1} episodes ran; the last: {results[-1:]}")

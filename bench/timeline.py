@@ -81,11 +81,16 @@ class Timeline:
         """Return the periods in which the arm held for want of a legal step."""
         return sum(a.source is Source.HOLD for episode in self.episodes() for a in episode)
 
-    def silent_periods(self) -> int:
-        """Return the periods of episodes in which nothing was executed at all: gaps of more than 1.5 periods."""
-        period_ms = self._period_ns / 1e6
-        return sum(round(gap / period_ms) - 1 for gap in self.gaps_ms() if gap > 1.5 * period_ms)
+    def skipped_periods(self) -> int:
+        """Return the periods of episodes that no command was for: gaps between stamps of more than 1.5 periods."""
+        gaps_ns = (b.stamp_ns - a.stamp_ns for episode in self.episodes() for a, b in itertools.pairwise(episode))
+        return sum(round(gap_ns / self._period_ns) - 1 for gap_ns in gaps_ns if gap_ns > 1.5 * self._period_ns)
+
+    def late_periods(self) -> int:
+        """Return the periods that were over when their step was executed."""
+        return sum(a.executed_ns - a.stamp_ns > self._period_ns for episode in self.episodes() for a in episode
+                   if a.source is not Source.HOLD)
 
     def missed_periods(self) -> int:
-        """Return the periods of episodes without a step of the policy."""
-        return self.silent_periods() + self.held_periods()
+        """Return the periods of episodes in which no step that was meant for them was executed."""
+        return self.skipped_periods() + self.late_periods() + self.held_periods()

@@ -39,6 +39,8 @@ class Arbiter:
 
         A policy that has no step for this period is starved: the arm holds and its gripper keeps what it was told.
         """
+        if state is not DriveState.CORRECTING:
+            self._human_step = None  # the last step of one correction must not begin the next
         source, step = Source.HOLD, None
         if state is DriveState.AUTONOMOUS:
             due = self._chunks.step_at(now_ns)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from tutelage_core.contract import state_vectors
+from tutelage_core.errors import UnknownNameError
 from tutelage_core.types import ArmState, Frame, Observation
 
 KEPT_STATES = 50
@@ -18,6 +19,8 @@ class ObservationAssembler:
     def __init__(self, cameras: Iterable[str], state_keys: tuple[str, ...], tolerance_ns: int) -> None:
         """Join what lies within `tolerance_ns` [ns]; 0 wants equal stamps (simulated time)."""
         self._cameras = tuple(cameras)
+        if not self._cameras:
+            raise ValueError("an observation needs at least one camera: its frame dates it")
         self._state_keys = state_keys
         self._tolerance_ns = tolerance_ns
         self._frames: dict[str, Frame] = {}
@@ -31,7 +34,13 @@ class ObservationAssembler:
         self._last_ns = not_before_ns - 1
 
     def add_frame(self, camera: str, frame: Frame) -> Observation | None:
-        """Add a frame; return an observation when it completes one."""
+        """Add a frame; return an observation when it completes one.
+
+        Raises:
+            UnknownNameError: the observation has no such camera.
+        """
+        if camera not in self._cameras:
+            raise UnknownNameError("camera", camera, self._cameras)
         held = self._frames.get(camera)
         if held is not None and frame.stamp_ns < held.stamp_ns:
             return None

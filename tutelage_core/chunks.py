@@ -1,7 +1,7 @@
 """Chunks over time: which step of which chunk is due now, and when a new chunk is wanted.
 
-A step is looked up by the time it is *for*, which counts from the observation's stamp; steps whose time has passed while
-the policy was thinking are dropped, never replayed. The same rule serves the graph and the one-process loop.
+A step is looked up by the time it is *for*, which counts from the observation's stamp; steps whose time has passed
+while the policy was thinking are dropped, never replayed. The same rule serves the graph and the one-process loop.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def load_yaml(path: Path, cls: type[T]) -> T:
         raise ConfigurationError(f"no such file: {path}")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
     return from_mapping(data, cls, str(path))
 
@@ -42,7 +42,7 @@ def from_mapping(data: object, cls: type[T], where: str) -> T:
     return typing.cast("T", _convert(data, cls, where))
 
 
-def _convert(value: object, kind: Any, where: str) -> object:  # noqa: PLR0911 one return per kind of type
+def _convert(value: object, kind: Any, where: str) -> object:
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):

@@ -6,6 +6,7 @@ names both sides, never a silent reorder or resize.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,13 @@ class CameraContract:
     rate_hz: float
     driver: str
     options: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no camera can have."""
+        if self.width < 1 or self.height < 1:
+            raise ConfigurationError(f"a camera's image must be at least 1x1 px, got {self.width}x{self.height}")
+        if not 0.0 < self.rate_hz <= 1000.0:
+            raise ConfigurationError(f"a camera's rate_hz must be in (0, 1000], got {self.rate_hz}")
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,25 @@ class SafetyLimits:
     command_timeout_s: float = 0.2
     max_state_age_s: float = 0.25
     max_refusals_in_a_row: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that would switch a bound off or turn it round; NaN is one of them."""
+        for low, high in zip(self.workspace_min_m, self.workspace_max_m, strict=True):
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ConfigurationError(f"workspace_min_m {self.workspace_min_m} must be finite and lie below "
+                                         f"workspace_max_m {self.workspace_max_m}")
+        for name in ("max_step_m", "max_target_lead_m", "max_command_age_s", "command_timeout_s", "max_state_age_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise ConfigurationError(f"{name} must be positive and finite, got {value}")
+        for name in ("max_step_rad", "max_target_lead_rad"):
+            value = getattr(self, name)
+            if not 0.0 < value <= math.pi / 2:
+                raise ConfigurationError(f"{name} must be in (0, pi/2], got {value}")
+        if not (math.isfinite(self.refuse_ratio) and self.refuse_ratio >= 1.0):
+            raise ConfigurationError(f"refuse_ratio must be finite and at least 1, got {self.refuse_ratio}")
+        if self.max_refusals_in_a_row < 1:
+            raise ConfigurationError(f"max_refusals_in_a_row must be at least 1, got {self.max_refusals_in_a_row}")
 
 
 @dataclass(frozen=True)
@@ -185,7 +212,8 @@ def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
     for name, need in spec.cameras.items():
         have = contract.cameras.get(name)
         if have is None:
-            differences.append(f"camera '{name}': needed, but the robot has {', '.join(sorted(contract.cameras))}")
+            differences.append(f"camera '{name}': needed, but the robot has "
+                               f"{', '.join(sorted(contract.cameras)) or 'none'}")
         elif (have.width, have.height) != (need.width, need.height):
             differences.append(f"camera '{name}': needs {need.width}x{need.height} px, robot gives "
                                f"{have.width}x{have.height} px")
@@ -193,7 +221,7 @@ def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
                     for key in spec.state_keys if key not in contract.state_keys]
     if spec.action != contract.action:
         differences.append(f"action: policy gives {spec.action}, robot takes {contract.action}")
-    if abs(spec.control_rate_hz - contract.control_rate_hz) > 1e-6:
+    if not abs(spec.control_rate_hz - contract.control_rate_hz) <= 1e-6:  # so written that NaN differs
         differences.append(f"control rate: policy {spec.control_rate_hz:g} Hz, robot {contract.control_rate_hz:g} Hz")
     if differences:
         raise ContractMismatchError(f"policy '{spec.name}'", f"robot '{contract.name}'", differences)

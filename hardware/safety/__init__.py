@@ -1,0 +1,1 @@
+"""The SafetyGate and its reasons."""

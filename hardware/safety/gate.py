@@ -25,17 +25,23 @@ from tutelage_core.rotations import (
 from tutelage_core.types import STEP_SIZE, ArmCommand, ArmState, ExecutedStep, FloatArray, Pose, Source, StepCommand
 
 FUTURE_TOLERANCE_S = 0.05
-"""A command may be stamped this far ahead of the gate's clock [s]; more means that clocks disagree."""
+"""A command or state may be stamped this far ahead of the gate's clock [s]; more means that clocks disagree."""
 
 EXACT = 1e-9
 """Relative excess below which a bound counts as met; keeps the gate idempotent on its own output."""
+
+FARTHEST_M = 100.0
+"""No arm reaches this far from its base [m]; a measured position beyond it is nonsense."""
+
+UNIT_TOLERANCE = 0.01
+"""A measured quaternion may differ this much from unit length; more is no rotation."""
 
 
 @dataclass(frozen=True)
 class GateDecision:
     """What the gate made of a command: the target for the driver and the step to record.
 
-    The target is None only when the arm must hold but has never measured a finite pose: then the driver must stop.
+    The target is None only when the arm must hold but has never measured a plausible pose: then the driver must stop.
     """
 
     target: ArmCommand | None
@@ -48,17 +54,18 @@ class GateDecision:
 
 
 class SafetyGate:
-    """Checks one command at a time, in constant time, and remembers the last target."""
+    """Checks one command at a time, in constant time, and remembers the last target.
+
+    A command whose source is HOLD never moves arm or gripper, whatever its step says.
+    """
 
     def __init__(self, limits: SafetyLimits) -> None:
         """Hold the bounds of `limits`."""
         self._limits = limits
         self._low = np.array(limits.workspace_min_m)
         self._high = np.array(limits.workspace_max_m)
-        if not bool(np.all(self._low < self._high)):
-            raise ValueError(f"workspace_min_m {limits.workspace_min_m} must lie below {limits.workspace_max_m}")
         self._target: Pose | None = None
-        self._gripper = 1.0
+        self._gripper: float | None = None
         self._last_stamp_ns: int | None = None
         self._last_sequence = 0
         self._last_source = Source.HOLD
@@ -85,7 +92,7 @@ class SafetyGate:
     def restart(self, state: ArmState) -> None:
         """Begin an episode: the target is the measured pose, older commands are forgotten. Keeps a latch."""
         self._target = None
-        self._gripper = min(max(state.gripper_opening, 0.0), 1.0) if math.isfinite(state.gripper_opening) else 1.0
+        self._gripper = _opening(state)
         self._last_stamp_ns = None
         self._last_sequence = 0
         self._last_source = Source.HOLD
@@ -116,7 +123,7 @@ class SafetyGate:
         command = StepCommand(now_ns, self._last_sequence, Source.HOLD, np.zeros(STEP_SIZE))
         return self._hold(Reason.COMMAND_TIMEOUT, command, state)
 
-    def _refusal(self, command: StepCommand, state: ArmState, now_ns: int) -> Reason | None:  # noqa: PLR0911
+    def _refusal(self, command: StepCommand, state: ArmState, now_ns: int) -> Reason | None:
         limits, step = self._limits, command.step
         if self._latch:
             return Reason.LATCHED
@@ -124,11 +131,13 @@ class SafetyGate:
             return Reason.WRONG_SHAPE
         if not bool(np.isfinite(step).all()):
             return Reason.NOT_FINITE
-        pose = state.T_base_tcp
-        if not (bool(np.isfinite(pose.position).all()) and bool(np.isfinite(pose.quaternion_xyzw).all())):
+        if not _plausible(state.T_base_tcp):
             return Reason.STATE_NOT_FINITE
-        if now_ns - state.stamp_ns > limits.max_state_age_s * NS_PER_S:
+        state_age_s = (now_ns - state.stamp_ns) / NS_PER_S
+        if state_age_s > limits.max_state_age_s:
             return Reason.STALE_STATE
+        if state_age_s < -FUTURE_TOLERANCE_S:
+            return Reason.FUTURE_STATE
         age_s = (now_ns - command.stamp_ns) / NS_PER_S
         if age_s > limits.max_command_age_s:
             return Reason.STALE_COMMAND
@@ -154,14 +163,14 @@ class SafetyGate:
 
     def _hold(self, reason: Reason, command: StepCommand, state: ArmState) -> GateDecision:
         pose = state.T_base_tcp
-        finite = bool(np.isfinite(pose.position).all()) and bool(np.isfinite(pose.quaternion_xyzw).all())
-        if finite:
+        if _plausible(pose):
             self._target = Pose(pose.position.copy(), normalize_xyzw(pose.quaternion_xyzw))
         # else: nothing is measured, stay where the controller pulls already
         self._last_source = Source.HOLD
+        gripper = self._kept_gripper(state)
         executed = np.zeros(STEP_SIZE)
-        executed[6] = self._gripper
-        target = None if self._target is None else ArmCommand(command.stamp_ns, self._target, self._gripper)
+        executed[6] = gripper
+        target = None if self._target is None else ArmCommand(command.stamp_ns, self._target, gripper)
         return GateDecision(
             target,
             ExecutedStep(command.stamp_ns, command.sequence, Source.HOLD, command.step, executed, (reason,)),
@@ -169,33 +178,24 @@ class SafetyGate:
 
     def _move(self, command: StepCommand, state: ArmState) -> GateDecision:
         limits, step, reasons = self._limits, command.step, []
-        measured = state.T_base_tcp
-        entering_hold = command.source is Source.HOLD and self._last_source is not Source.HOLD
-        if self._target is None or entering_hold:
-            start = Pose(measured.position, normalize_xyzw(measured.quaternion_xyzw))
-        else:
-            start = self._target
-        position = start.position + _shorten(step[:3], limits.max_step_m, Reason.TRANSLATION_CLAMPED, reasons)
-        turn = _shorten(step[3:6], limits.max_step_rad, Reason.ROTATION_CLAMPED, reasons)
-        rotation = normalize_xyzw(multiply_xyzw(rotation_vector_to_xyzw(turn), start.quaternion_xyzw))
-        lead = _shorten(position - measured.position, limits.max_target_lead_m, Reason.LEAD_CLAMPED, reasons)
-        if Reason.LEAD_CLAMPED in reasons:
-            position = measured.position + lead
-        measured_rotation = normalize_xyzw(measured.quaternion_xyzw)
-        ahead = xyzw_to_rotation_vector(multiply_xyzw(rotation, conjugate_xyzw(measured_rotation)))
-        ahead_allowed = _shorten(ahead, limits.max_target_lead_rad, Reason.LEAD_CLAMPED, reasons)
-        if ahead_allowed is not ahead:
-            rotation = normalize_xyzw(multiply_xyzw(rotation_vector_to_xyzw(ahead_allowed), measured_rotation))
-        inside = self._into_workspace(start.position, position)
-        if not np.array_equal(inside, position):
-            reasons.append(Reason.WORKSPACE_CLAMPED)
-        gripper = self._gripper if command.source is Source.HOLD else min(max(float(step[6]), 0.0), 1.0)
+        measured = Pose(state.T_base_tcp.position, normalize_xyzw(state.T_base_tcp.quaternion_xyzw))
+        holds = command.source is Source.HOLD
+        start = self._target
+        if start is None or (holds and self._last_source is not Source.HOLD):
+            start = measured
+        # whoever asks to hold asks for no motion, whatever the step says
+        longest_m, longest_rad = (0.0, 0.0) if holds else (limits.max_step_m, limits.max_step_rad)
+        shift = _shorten(step[:3], longest_m, Reason.TRANSLATION_CLAMPED, reasons)
+        turn = _shorten(step[3:6], longest_rad, Reason.ROTATION_CLAMPED, reasons)
+        start_position, position = self._translate(start.position, shift, measured.position, reasons)
+        start_rotation, rotation = self._rotate(start.quaternion_xyzw, turn, measured.quaternion_xyzw, reasons)
+        gripper = self._kept_gripper(state) if holds else min(max(float(step[6]), 0.0), 1.0)
         if gripper != float(step[6]):
             reasons.append(Reason.GRIPPER_CLAMPED)
-        target = Pose(inside, rotation)
+        target = Pose(position, rotation)
         if reasons:
             self.clamped += 1
-            executed = np.append(step_between(start, target), gripper)
+            executed = np.append(step_between(Pose(start_position, start_rotation), target), gripper)
         else:
             executed = step.copy()
         self._target, self._gripper = target, gripper
@@ -205,11 +205,76 @@ class SafetyGate:
                          tuple(dict.fromkeys(reasons))),
         )
 
-    def _into_workspace(self, start: FloatArray, position: FloatArray) -> FloatArray:
-        """Keep `position` in the box; from outside it may come nearer, by its own step, and never go further out."""
-        low = np.minimum(self._low, start)
-        high = np.maximum(self._high, start)
+    def _kept_gripper(self, state: ArmState) -> float:
+        """Return the last commanded opening; before any command the measured one: a refusal never opens a hand."""
+        if self._gripper is None and math.isfinite(state.gripper_opening):
+            self._gripper = _opening(state)
+        return _opening(state) if self._gripper is None else self._gripper
+
+    def _translate(self, start: FloatArray, shift: FloatArray, measured: FloatArray,
+                   reasons: list[Reason]) -> tuple[FloatArray, FloatArray]:
+        """Return where the step starts and where it ends: near `measured` and in the workspace.
+
+        A start out of bounds (the arm was pushed away from its old target) is brought within them first. The bounds
+        are convex and hold that start, so that bringing the end within them as well never makes the step longer.
+        """
+        longest = self._limits.max_target_lead_m
+        position = start + shift
+        near_enough = _norm(position - measured) <= longest * (1.0 + EXACT)
+        if near_enough and self._inside(position, start, measured) is position:
+            return start, position
+        start = self._near(start, measured, reasons)
+        inside = self._inside(start, start, measured)
+        if inside is not start:
+            reasons.append(Reason.WORKSPACE_CLAMPED)
+            start = inside
+        position = start + shift
+        inside = self._inside(position, start, measured)
+        if inside is not position:
+            reasons.append(Reason.WORKSPACE_CLAMPED)
+        return start, self._near(inside, measured, reasons)
+
+    def _rotate(self, start: FloatArray, turn: FloatArray, measured: FloatArray,
+                reasons: list[Reason]) -> tuple[FloatArray, FloatArray]:
+        """Return the rotations, xyzw, in which the step starts and ends: near `measured`, as in `_translate`."""
+        spin = rotation_vector_to_xyzw(turn)
+        rotation = normalize_xyzw(multiply_xyzw(spin, start))
+        if self._turned_near(rotation, measured, []) is rotation:
+            return start, rotation
+        start = self._turned_near(start, measured, reasons)
+        return start, self._turned_near(normalize_xyzw(multiply_xyzw(spin, start)), measured, reasons)
+
+    def _near(self, position: FloatArray, measured: FloatArray, reasons: list[Reason]) -> FloatArray:
+        lead = position - measured
+        allowed = _shorten(lead, self._limits.max_target_lead_m, Reason.LEAD_CLAMPED, reasons)
+        return position if allowed is lead else measured + allowed
+
+    def _turned_near(self, rotation: FloatArray, measured: FloatArray, reasons: list[Reason]) -> FloatArray:
+        lead = xyzw_to_rotation_vector(multiply_xyzw(rotation, conjugate_xyzw(measured)))
+        allowed = _shorten(lead, self._limits.max_target_lead_rad, Reason.LEAD_CLAMPED, reasons)
+        if allowed is lead:
+            return rotation
+        return normalize_xyzw(multiply_xyzw(rotation_vector_to_xyzw(allowed), measured))
+
+    def _inside(self, position: FloatArray, start: FloatArray, measured: FloatArray) -> FloatArray:
+        """Keep `position` in the box; from outside, where `start` and `measured` both are, it may only come nearer."""
+        low = np.minimum(self._low, np.maximum(start, measured))
+        high = np.maximum(self._high, np.minimum(start, measured))
+        if bool(np.all((low <= position) & (position <= high))):
+            return position
         return np.minimum(np.maximum(position, low), high)
+
+
+def _opening(state: ArmState) -> float:
+    return min(max(state.gripper_opening, 0.0), 1.0) if math.isfinite(state.gripper_opening) else 1.0
+
+
+def _plausible(pose: Pose) -> bool:
+    """Return whether a measured pose can be one: numbers within any arm's reach, and a unit quaternion."""
+    x, y, z, w = (float(v) for v in pose.quaternion_xyzw)
+    length = math.sqrt(x * x + y * y + z * z + w * w)
+    # written so that NaN fails
+    return abs(length - 1.0) <= UNIT_TOLERANCE and all(abs(float(v)) <= FARTHEST_M for v in pose.position)
 
 
 def _norm(vector: FloatArray) -> float:

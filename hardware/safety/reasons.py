@@ -11,8 +11,9 @@ class Reason(StrEnum):
     LATCHED = "LATCHED"  # a stop or fault is latched: reset it first
     WRONG_SHAPE = "WRONG_SHAPE"  # not a vector of 7 numbers
     NOT_FINITE = "NOT_FINITE"  # NaN or infinity in the step
-    STATE_NOT_FINITE = "STATE_NOT_FINITE"  # the arm measures nonsense: nothing can be judged
+    STATE_NOT_FINITE = "STATE_NOT_FINITE"  # the arm measures nonsense (no number, no rotation, out of any reach)
     STALE_STATE = "STALE_STATE"  # the arm's state is too old
+    FUTURE_STATE = "FUTURE_STATE"  # its stamp lies in the future: clocks disagree, its age is unknown
     STALE_COMMAND = "STALE_COMMAND"  # the command is too old
     FUTURE_COMMAND = "FUTURE_COMMAND"  # its stamp lies in the future: clocks disagree
     OUT_OF_ORDER = "OUT_OF_ORDER"  # stamp or sequence not newer than the last one
@@ -27,6 +28,7 @@ class Reason(StrEnum):
 
 REFUSALS = frozenset({
     Reason.LATCHED, Reason.WRONG_SHAPE, Reason.NOT_FINITE, Reason.STATE_NOT_FINITE, Reason.STALE_STATE,
-    Reason.STALE_COMMAND, Reason.FUTURE_COMMAND, Reason.OUT_OF_ORDER, Reason.STEP_TOO_LARGE, Reason.COMMAND_TIMEOUT,
+    Reason.FUTURE_STATE, Reason.STALE_COMMAND, Reason.FUTURE_COMMAND, Reason.OUT_OF_ORDER, Reason.STEP_TOO_LARGE,
+    Reason.COMMAND_TIMEOUT,
 })
 """Reasons for which the command is refused and the arm holds; the others clamp a small excess."""

@@ -41,7 +41,7 @@ class Graph:
     def run_episodes(self, *arguments: str) -> list[dict[str, object]]:
         """Run episodes and return what the session said of each."""
         done = self.program("run_episodes", *arguments)
-        assert done.returncode == 0, f"{done.stderr}\n{self.output.getvalue()}"
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{self.output.getvalue()}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def wait_until_printed(self, text: str, limit_s: float = 30.0) -> None:

@@ -61,7 +61,8 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._chunks = ChunkBuffer(spec.replan_every)
         self._assembler = ObservationAssembler(spec.cameras, spec.state_keys,
                                                round(self.params.sync_tolerance_s * NS_PER_S))
-        self._active = False
+        self._active, self._not_before_ns = False, 0
+        self._waiting: Observation | None = None
         self._thought_s: list[float] = []
         self._publisher = self.create_publisher(ti.ActionChunk, topics.POLICY_CHUNK, topics.reliable())
         quality = topics.reliable() if self.params.reliable_images else topics.newest()
@@ -92,7 +93,10 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._consider(self._assembler.add_state(state))
 
     def _consider(self, observation: Observation | None) -> None:
-        if observation is None or not self._active:
+        if observation is None:
+            return
+        if not self._active:
+            self._waiting = observation
             return
         window = self._window.push(observation)
         if not self._chunks.wants_chunk(observation.stamp_ns):
@@ -105,18 +109,24 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._publisher.publish(convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s))
 
     def _on_session(self, message: ti.SessionState) -> None:
-        if not message.episode:
-            self._active = False  # no episode: do not heat the room
+        self._active = bool(message.episode)  # no episode: do not heat the room
+        if not self._active:
+            return
+        # begin with the observation that came while nobody asked
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting.stamp_ns >= self._not_before_ns:
+            self._consider(waiting)
 
     def _on_reset(self, request: ResetPolicy.Request, response: ResetPolicy.Response) -> ResetPolicy.Response:
         if self._publisher.get_subscription_count() == 0:
             response.message = f"{NOT_CONNECTED}: nobody listens on {topics.POLICY_CHUNK}"
             return response
-        self._assembler.restart(convert.to_ns(request.not_before))
+        self._not_before_ns = convert.to_ns(request.not_before)
+        self._assembler.restart(self._not_before_ns)
         self._window.clear()
         self._chunks.clear()
         self._policy.reset(request.task, request.seed)
-        self._active = True
+        self._active, self._waiting = False, None  # until the session says that the episode runs
         response.accepted = True
         response.replan_every = self._policy.spec.replan_every
         return response

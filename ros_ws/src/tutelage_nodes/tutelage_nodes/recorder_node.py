@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rclpy.task import Future
 from sensor_msgs.msg import Image
@@ -51,6 +53,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._contract = to_mapping(contract)
         self._cameras = tuple(contract.cameras)
         self._last_ns: dict[str, int] = {}
+        self._newest: dict[str, tuple[int, Callable[[], None]]] = {}
         self._not_before_ns = self._executed = self._awaited_steps = 0
         self._drained: Future | None = None
         self._episode, self._closed = "", ("", "")
@@ -76,13 +79,6 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         """Say whether an episode is open."""
         return True, "recording" if self._writer is not None else "idle", {}
 
-    def _is_new(self, topic: str, stamp_ns: int) -> bool:
-        """Return whether to write a message: not from before the episode, not a repetition."""
-        if self._writer is None or stamp_ns <= self._last_ns.get(topic, self._not_before_ns - 1):
-            return False
-        self._last_ns[topic] = stamp_ns
-        return True
-
     def _on_image(self, camera: str, message: Image) -> None:
         topic = topics.camera_image(camera)
         try:
@@ -91,15 +87,23 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
             self.count("bad_images")
             self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
             return
-        if self._is_new(topic, frame.stamp_ns) and self._writer is not None:
-            self._writer.image(camera, frame)
-            self.count(topic)
-            self._check_drained()
+        self._take(topic, frame.stamp_ns, lambda: self._open_writer().image(camera, frame))
 
-    def _on_message(self, topic, write, message) -> None:  # noqa: ANN001 one of the four messages below
-        if self._is_new(topic, convert.to_ns(message.header.stamp)):
-            write(message)
-            self.count(topic)
+    def _on_message(self, topic: str, write: Callable[[Any], None], message: Any) -> None:
+        self._take(topic, convert.to_ns(message.header.stamp), partial(write, message))
+
+    def _take(self, topic: str, stamp_ns: int, write: Callable[[], None]) -> None:
+        """Write a message, unless it is of before the episode or a repetition.
+
+        The newest one of each topic is kept: the first observation of an episode may arrive before its recording opens.
+        """
+        self._newest[topic] = (stamp_ns, write)
+        if self._writer is None or stamp_ns <= self._last_ns.get(topic, self._not_before_ns - 1):
+            return
+        self._last_ns[topic] = stamp_ns
+        write()
+        self.count(topic)
+        self._check_drained()
 
     def _write_state(self, message: ti.ArmState) -> None:
         self._open_writer().state(convert.from_arm_state_msg(message))
@@ -107,7 +111,6 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
     def _write_executed(self, message: ti.ExecutedAction) -> None:
         self._open_writer().executed(convert.from_executed_msg(message), convert.to_ns(message.executed_at))
         self._executed += 1
-        self._check_drained()
 
     def _write_status(self, message: ti.TaskStatus) -> None:
         self._open_writer().status(convert.to_ns(message.header.stamp), convert.from_task_status_msg(message))
@@ -157,6 +160,8 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         metadata = from_mapping({**data, "contract": self._contract}, EpisodeMetadata, "RecordEpisode.metadata_json")
         self._writer = EpisodeWriter(Path(self.params.folder), episode, metadata)
         self._episode = episode
+        for topic, (stamp_ns, write) in tuple(self._newest.items()):
+            self._take(topic, stamp_ns, write)
 
     async def _drain(self, steps: int) -> None:
         """Wait for messages that are still on their way: a service call may overtake them."""

@@ -99,8 +99,8 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
 
     def _on_status(self, message: ti.TaskStatus) -> None:
         self._status, self._status_ns = message, convert.to_ns(message.header.stamp)
-        if not self._lockstep and self._episode_runs() and self._status_ns >= self._not_before_ns:
-            self._end_if_over()
+        if not self._lockstep:
+            self._drives()
         self._pulse_lockstep()
 
     def _on_chunk(self, message: ti.ActionChunk) -> None:
@@ -117,7 +117,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._stages.add("inference", message.inference_s * 1e3)
         if self._lockstep:
             self._pulse_lockstep()
-        elif self._session.state in MOVING_STATES and not self._end_if_over():
+        elif self._drives():
             self._send(self._pulse.due_for_chunk())
 
     def _on_executed(self, message: ti.ExecutedAction) -> None:
@@ -130,16 +130,16 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         if self._episode_runs() and now_ns - self._progress_ns > self.params.patience_s * NS_PER_S:
             waiting = "the policy's chunk" if self._chunks.wants_chunk(self._state_ns) else "the arm"
             self._finish("error", f"no progress for {self.params.patience_s:g} s: waiting for {waiting}")
-        if not self._lockstep and self._session.state in MOVING_STATES and not self._end_if_over():
+        if not self._lockstep and self._drives():
             self._send(self._pulse.due_for_timer(now_ns))
 
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def _pulse_lockstep(self) -> None:
         """Answer the observation at hand once arm state, ground truth and chunk of its instant are all there."""
-        if not self._lockstep or self._session.state not in MOVING_STATES or self._status_ns != self._state_ns:
+        if not self._lockstep or self._status_ns != self._state_ns or self._state_ns < self._not_before_ns:
             return
-        if self._state_ns >= self._not_before_ns and not self._end_if_over():
+        if self._drives():
             self._send(self._pulse.due_for_observation(self._state_ns))
 
     def _send(self, stamp_ns: int | None) -> None:
@@ -161,8 +161,8 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
     def _episode_runs(self) -> bool:
         return self._done is not None and not self._done.done()
 
-    def _end_if_over(self) -> bool:
-        """End the episode when it is over; return whether none runs."""
+    def _drives(self) -> bool:
+        """Return whether an episode runs and somebody drives it; an episode that is over ends here."""
         if not self._episode_runs():
             return False
         if self._goal_handle is not None and self._goal_handle.is_cancel_requested:
@@ -171,7 +171,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             self._finish("success")
         elif self._steps >= self._limit and (not self._lockstep or self._pulse_is_quiet()):
             self._finish("time_limit")
-        return not self._episode_runs()
+        return self._episode_runs() and self._session.state in MOVING_STATES
 
     def _pulse_is_quiet(self) -> bool:
         """Lock-step: the last command has been carried out, so the ground truth at hand is the final one."""
