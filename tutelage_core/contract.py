@@ -103,8 +103,8 @@ class SafetyLimits:
                 raise ConfigurationError(f"{name} must be positive and finite, got {value}")
         for name in ("max_step_rad", "max_target_lead_rad"):
             value = getattr(self, name)
-            if not 0.0 < value <= math.pi / 2:
-                raise ConfigurationError(f"{name} must be in (0, pi/2], got {value}")
+            if not 0.0 < value < math.pi / 2:  # together below half a turn, so that nearer is always well defined
+                raise ConfigurationError(f"{name} must be in (0, pi/2), got {value}")
         if not (math.isfinite(self.refuse_ratio) and self.refuse_ratio >= 1.0):
             raise ConfigurationError(f"refuse_ratio must be finite and at least 1, got {self.refuse_ratio}")
         if self.max_refusals_in_a_row < 1:

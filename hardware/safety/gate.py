@@ -195,7 +195,8 @@ class SafetyGate:
         target = Pose(position, rotation)
         if reasons:
             self.clamped += 1
-            executed = np.append(step_between(Pose(start_position, start_rotation), target), gripper)
+            moved = np.zeros(6) if holds else step_between(Pose(start_position, start_rotation), target)
+            executed = np.append(moved, gripper)
         else:
             executed = step.copy()
         self._target, self._gripper = target, gripper
@@ -232,7 +233,9 @@ class SafetyGate:
         inside = self._inside(position, start, measured)
         if inside is not position:
             reasons.append(Reason.WORKSPACE_CLAMPED)
-        return start, self._near(inside, measured, reasons)
+        near = self._near(inside, measured, reasons)
+        # outside of the workspace, nearer to the arm may mean further out: wait until the arm has followed
+        return start, near if self._inside(near, start, measured) is near else start
 
     def _rotate(self, start: FloatArray, turn: FloatArray, measured: FloatArray,
                 reasons: list[Reason]) -> tuple[FloatArray, FloatArray]:

@@ -77,5 +77,21 @@ def processes_in_domain(domain: int) -> list[int]:
 
 
 def shared_memory_files() -> set[str]:
-    """Return the names of Fast DDS's segments and locks in shared memory."""
-    return {path.name for path in Path("/dev/shm").glob("*fast*")}
+    """Return the names of Fast DDS's segments and ports in shared memory, and of their locks.
+
+    The named mutexes `sem.*` (32 bytes, one for each port number ever used) are kept by Fast DDS for the next process.
+    """
+    return {path.name for path in Path("/dev/shm").glob("fast*")}
+
+
+def shared_memory_in_use() -> set[str]:
+    """Return the names of the files in shared memory that a living process has mapped or open."""
+    used: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            lines = (process / "maps").read_text(encoding="utf-8").splitlines()
+            used |= {Path(line.split()[-1]).name for line in lines if "/dev/shm/" in line}
+            used |= {os.readlink(fd).rsplit("/", 1)[-1] for fd in (process / "fd").iterdir()}
+        except OSError:
+            continue  # it has just ended, or is not ours to read
+    return used

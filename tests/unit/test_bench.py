@@ -15,6 +15,7 @@ from bench import camera
 from bench.figures import Benchmark, Direction, Figure, Measurement, Settings, benchmarks, choose, line, measures, run
 from bench.machine import describe_machine
 from bench.timeline import Executed, Timeline
+from hardware.safety.reasons import Reason
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 from tutelage_core.types import Source
 
@@ -146,7 +147,7 @@ def test_skipped_late_and_held_periods_are_missed():
 
 
 def test_hold_of_the_arm_after_an_episode_is_not_missed():
-    after = action(2, 3, source=Source.HOLD, reasons=("command_timeout",))
+    after = action(2, 3, source=Source.HOLD, reasons=(Reason.COMMAND_TIMEOUT,))
     assert after.timed_out
     assert Timeline([action(1, 0), action(2, 1), after], frozenset(), PERIOD_NS).missed_periods() == 0
 

@@ -50,7 +50,7 @@ def after_a_lead(bench: Bench) -> GateDecision:
 
 def repeated(bench: Bench) -> GateDecision:
     bench.ask()
-    return bench.ask(sequence=bench.sequence)
+    return bench.ask(age_s=0.1)
 
 
 def at_the_wall(bench: Bench) -> GateDecision:

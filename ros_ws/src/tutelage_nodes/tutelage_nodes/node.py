@@ -6,14 +6,16 @@ import dataclasses
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any, Generic, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
 
@@ -25,6 +27,7 @@ DISCOVERY_S = 1.0
 
 DISCOVERY_LOOK_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
+END_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 ROS_PARAMETERS = frozenset({"use_sim_time", "start_type_description_service"})
 
@@ -120,12 +123,18 @@ def refuse_second_graph(node: LifecycleNode) -> None:
 
 
 def run_node(make: type[TutelageNode[Any]]) -> None:
-    """Run one node until SIGINT or SIGTERM; exit 0 then, 1 when it refuses to start."""
-    rclpy.init()
-    signal.signal(signal.SIGTERM, lambda *_: rclpy.try_shutdown())
+    """Run one node until SIGINT or SIGTERM; exit 0 then, 1 when it refuses to start.
+
+    A signal ends the loop between two callbacks, never within one: rclpy's own handlers shut the context down at once,
+    and a message that is being taken then raises.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    stop = threading.Event()
+    threading.Thread(target=_wait_for_end, args=(stop, executor), name="signals", daemon=True).start()
     code = 0
     node: TutelageNode[Any] | None = None
-    executor = SingleThreadedExecutor()
     try:
         node = make()  # type: ignore[call-arg]
         executor.add_node(node)
@@ -136,9 +145,8 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
                 break
         else:
             node.get_logger().info("ready")
-            executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the operator's end is a good end
+            while not stop.is_set():
+                executor.spin_once()
     except TutelageError as error:
         print(f"{make.__name__}: {error}", file=sys.stderr, flush=True)
         code = 1
@@ -150,3 +158,9 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
         executor.shutdown()
         rclpy.try_shutdown()
     sys.exit(code)
+
+
+def _wait_for_end(stop: threading.Event, executor: SingleThreadedExecutor) -> None:
+    signal.sigwait(END_SIGNALS)
+    stop.set()
+    executor.wake()
