@@ -169,11 +169,13 @@ def bring_up_tear_down(settings: Settings) -> Mapping[str, Measurement]:
     arguments = {"clock": "lockstep", "policy": checkpoint(settings), "folder": tempfile.gettempdir()}
     up_s, down_s, faults = [], [], []
     for _ in range(TIMES):
-        before = ros.shared_memory()
+        memory: set[int] = set()
+        before = ros.shared_memory_inodes()
         begun = time.perf_counter()
         try:
             with ros.launched(settings.domain, arguments) as graph:
                 up_s.append(time.perf_counter() - begun)
+                memory = ros.shared_memory_of(ros.processes_in_domain(settings.domain)) - before.keys()
                 begun = time.perf_counter()
                 graph.shutdown()
                 down_s.append(time.perf_counter() - begun)
@@ -181,11 +183,12 @@ def bring_up_tear_down(settings: Settings) -> Mapping[str, Measurement]:
             faults.append(str(error))
             continue
         end = time.monotonic() + SETTLE_S
-        while (left := [*map(str, ros.processes_in_domain(settings.domain)), *ros.leaked_shared_memory(before)]):
+        while (left := [*map(str, ros.processes_in_domain(settings.domain)), *ros.leaked_shared_memory(memory)]):
             if time.monotonic() > end:
                 faults.append(f"left behind: {', '.join(left)}")
                 break
             time.sleep(ros.LOOK_S)
     return {"bring_up_tear_down": Measurement(TIMES - len(faults), TIMES, extra={
         "up_median_s": statistics.median(up_s) if up_s else None,
-        "down_median_s": statistics.median(down_s) if down_s else None, "faults": faults[:3]})}
+        "down_median_s": statistics.median(down_s) if down_s else None,
+        "shared_memory_files": len(memory), "faults": faults[:3]})}

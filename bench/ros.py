@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tutelage.environment import graph_environment
@@ -128,22 +128,39 @@ def processes_in_domain(domain: int) -> list[int]:
     return found
 
 
-def shared_memory() -> set[str]:
-    """Return the names of Fast DDS's segments and locks."""
-    return {path.name for path in SHARED_MEMORY.glob("*fast*")}
+def shared_memory_inodes() -> dict[int, str]:
+    """Return inode and name of every shared-memory file that there is."""
+    found: dict[int, str] = {}
+    for path in SHARED_MEMORY.iterdir():
+        with contextlib.suppress(OSError):  # it has just gone
+            found[path.stat().st_ino] = path.name
+    return found
 
 
-def leaked_shared_memory(before: set[str]) -> set[str]:
-    """Return the segments that came after `before` and that no living process has mapped or open."""
-    new = shared_memory() - before
-    if not new:
-        return set()
-    used: set[str] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            maps = (process / "maps").read_text(encoding="utf-8")
-            used |= {Path(text).name for text in maps.splitlines() if f"{SHARED_MEMORY}/" in text}
-            for handle in (process / "fd").iterdir():
+def shared_memory_of(processes: Iterable[int]) -> set[int]:
+    """Return the inodes of the shared-memory files that `processes` have mapped or open.
+
+    Inodes, not names: a semaphore is mapped under the temporary name that it was made by.
+    """
+    inodes: set[int] = set()
+    device = SHARED_MEMORY.stat().st_dev
+    for process in processes:
+        folder = Path("/proc") / str(process)
+        with contextlib.suppress(OSError):  # it has just ended, or is not ours to read
+            maps = (folder / "maps").read_text(encoding="utf-8")
+            inodes |= {int(text.split()[4]) for text in maps.splitlines() if f"{SHARED_MEMORY}/" in text}
+            for handle in (folder / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    used.add(handle.readlink().name)
-    return new - used
+                    status = handle.stat()
+                    inodes |= {status.st_ino} if status.st_dev == device else set()
+    return inodes
+
+
+def leaked_shared_memory(inodes: set[int]) -> set[str]:
+    """Return the names of those of `inodes` that are there still though no living process uses them.
+
+    Other graphs on this machine share some of these files; theirs are no leak.
+    """
+    left = {inode: name for inode, name in shared_memory_inodes().items() if inode in inodes}
+    used = shared_memory_of(int(entry.name) for entry in Path("/proc").glob("[0-9]*")) if left else set()
+    return {name for inode, name in left.items() if inode not in used}

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,29 +22,61 @@ from tutelage_core.contract import (
     SafetyLimits,
 )
 
+pytestmark = pytest.mark.property
+
 QUICK = settings(max_examples=80, deadline=None)
 
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=8)
 POSITIVE = st.floats(0.0, 1e6, exclude_min=True)
 ANGLES = st.floats(0.0, math.pi / 2, exclude_min=True, exclude_max=True)
-PLAIN = st.recursive(st.none() | st.booleans() | st.integers(-2**63, 2**63) | st.floats(allow_nan=False) | NAMES,
-                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
 OPTIONS = st.dictionaries(NAMES, PLAIN, max_size=3)
-CAMERAS = st.builds(CameraContract, st.integers(1, 4096), st.integers(1, 4096),
-                    st.floats(0.0, 1000.0, exclude_min=True), NAMES, OPTIONS)
+CAMERAS = st.builds(
+    CameraContract, st.integers(1, 4096), st.integers(1, 4096), st.floats(0.0, 1000.0, exclude_min=True), NAMES, OPTIONS
+)
 BOXES = st.tuples(*[st.tuples(st.floats(-1e3, 0.0), st.floats(1e-3, 1e3))] * 3)
-LIMITS = BOXES.flatmap(lambda box: st.builds(
-    SafetyLimits, st.just(tuple(low for low, _ in box)), st.just(tuple(high for _, high in box)), POSITIVE, ANGLES,
-    st.floats(1.0, 100.0), POSITIVE, ANGLES, POSITIVE, POSITIVE, POSITIVE, st.integers(1, 100)))
-ARMS = st.lists(st.tuples(NAMES, st.floats(-10, 10)), max_size=7).flatmap(lambda joints: st.builds(
-    ArmContract, NAMES, st.just(tuple(n for n, _ in joints)), st.just(tuple(q for _, q in joints)), OPTIONS))
+LIMITS = BOXES.flatmap(
+    lambda box: st.builds(
+        SafetyLimits,
+        st.just(tuple(low for low, _ in box)),
+        st.just(tuple(high for _, high in box)),
+        POSITIVE,
+        ANGLES,
+        st.floats(1.0, 100.0),
+        POSITIVE,
+        ANGLES,
+        POSITIVE,
+        POSITIVE,
+        POSITIVE,
+        st.integers(1, 100),
+    )
+)
+ARMS = st.lists(st.tuples(NAMES, st.floats(-10, 10)), max_size=7).flatmap(
+    lambda joints: st.builds(
+        ArmContract, NAMES, st.just(tuple(n for n, _ in joints)), st.just(tuple(q for _, q in joints)), OPTIONS
+    )
+)
 STATE = st.lists(st.sampled_from(sorted(STATE_KEYS)), unique=True).map(tuple)
 RATES = st.floats(0.0, 1000.0, exclude_min=True)
-ROBOTS = st.builds(RobotContract, NAMES, RATES, st.just("tcp_step"), ARMS,
-                   st.dictionaries(NAMES, CAMERAS, max_size=3), STATE, LIMITS)
-SPECS = st.builds(PolicySpec, NAMES, st.dictionaries(NAMES, st.builds(CameraNeed, st.integers(), st.integers()),
-                                                     max_size=3),
-                  STATE, NAMES, RATES, st.integers(), st.integers(), st.integers(), st.lists(NAMES).map(tuple))
+ROBOTS = st.builds(
+    RobotContract, NAMES, RATES, st.just("tcp_step"), ARMS, st.dictionaries(NAMES, CAMERAS, max_size=3), STATE, LIMITS
+)
+SPECS = st.builds(
+    PolicySpec,
+    NAMES,
+    st.dictionaries(NAMES, st.builds(CameraNeed, st.integers(), st.integers()), max_size=3),
+    STATE,
+    NAMES,
+    RATES,
+    st.integers(),
+    st.integers(),
+    st.integers(),
+    st.lists(NAMES).map(tuple),
+)
 
 
 @QUICK

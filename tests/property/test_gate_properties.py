@@ -19,15 +19,19 @@ from tutelage_core.contract import NS_PER_S, SafetyLimits
 from tutelage_core.rotations import rotation_vector_to_xyzw, step_between
 from tutelage_core.types import ArmState, Pose, Source, StepCommand
 
+pytestmark = pytest.mark.property
+
 QUICK = settings(max_examples=150, deadline=None)
 ROUNDING = 1e-9
 """Allowed beyond a bound [m, rad]: rounding, far below what any arm resolves."""
 
-ALL_LIMITS = st.sampled_from([
-    LIMITS,
-    replace(LIMITS, max_target_lead_m=0.004, max_target_lead_rad=0.02),  # lead shorter than a step
-    replace(LIMITS, max_step_rad=1.5, max_target_lead_rad=1.5, refuse_ratio=1.0, max_refusals_in_a_row=10),
-])
+ALL_LIMITS = st.sampled_from(
+    [
+        LIMITS,
+        replace(LIMITS, max_target_lead_m=0.004, max_target_lead_rad=0.02),  # lead shorter than a step
+        replace(LIMITS, max_step_rad=1.5, max_target_lead_rad=1.5, refuse_ratio=1.0, max_refusals_in_a_row=10),
+    ]
+)
 SOURCES = st.sampled_from(Source)
 
 
@@ -66,24 +70,37 @@ WILD_STEPS = st.one_of(
 )
 TAME_STEPS = st.one_of(
     LEGAL_SIZES,
-    st.tuples(arrays(np.float64, 3, elements=st.floats(-0.034, 0.034)),
-              arrays(np.float64, 3, elements=st.floats(-0.24, 0.24)), st.floats(-0.5, 1.5)).map(
-                  lambda parts: np.concatenate([*parts[:2], [parts[2]]])),
+    st.tuples(
+        arrays(np.float64, 3, elements=st.floats(-0.034, 0.034)),
+        arrays(np.float64, 3, elements=st.floats(-0.24, 0.24)),
+        st.floats(-0.5, 1.5),
+    ).map(lambda parts: np.concatenate([*parts[:2], [parts[2]]])),
 )
 PLACES = st.tuples(st.floats(0.2, 0.8), st.floats(-0.4, 0.4), st.floats(-0.05, 0.55)) | st.just(CENTRE)
 TURNS = st.tuples(*[st.floats(-2.0, 2.0)] * 3) | st.just((0.0, 0.0, 0.0))
 TAME_STATES = st.builds(arm_state, st.just(0), PLACES, TURNS, st.floats(0.0, 1.0))
-WILD_POSES = st.builds(Pose, bits(3) | arrays(np.float64, 3, elements=st.floats() | ODD),
-                       bits(4) | arrays(np.float64, 4, elements=st.floats() | ODD))
+WILD_POSES = st.builds(
+    Pose,
+    bits(3) | arrays(np.float64, 3, elements=st.floats() | ODD),
+    bits(4) | arrays(np.float64, 4, elements=st.floats() | ODD),
+)
 WILD_STATES = TAME_STATES | st.builds(
     lambda age_ns, pose, gripper: replace(arm_state(age_ns), T_base_tcp=pose, gripper_opening=gripper),
-    st.sampled_from([0, 0, PERIOD_NS, NS_PER_S, -NS_PER_S]) | st.integers(-2**62, 2**62),
-    WILD_POSES | st.just(arm_state(0).T_base_tcp), st.floats() | ODD)
+    st.sampled_from([0, 0, PERIOD_NS, NS_PER_S, -NS_PER_S]) | st.integers(-(2**62), 2**62),
+    WILD_POSES | st.just(arm_state(0).T_base_tcp),
+    st.floats() | ODD,
+)
 
 TAME_ASKS = st.builds(Ask, TAME_STEPS, SOURCES, st.just(PERIOD_NS), st.just(0), st.just(1), TAME_STATES)
-WILD_ASKS = st.builds(Ask, WILD_STEPS, SOURCES, st.sampled_from([PERIOD_NS, 0, -PERIOD_NS]) | st.integers(-2**62, 2**62),
-                      st.sampled_from([0, PERIOD_NS, 10 * PERIOD_NS, -NS_PER_S]) | st.integers(-2**62, 2**62),
-                      st.sampled_from([1, 0, -1, 7]), WILD_STATES)
+WILD_ASKS = st.builds(
+    Ask,
+    WILD_STEPS,
+    SOURCES,
+    st.sampled_from([PERIOD_NS, 0, -PERIOD_NS]) | st.integers(-(2**62), 2**62),
+    st.sampled_from([0, PERIOD_NS, 10 * PERIOD_NS, -NS_PER_S]) | st.integers(-(2**62), 2**62),
+    st.sampled_from([1, 0, -1, 7]),
+    WILD_STATES,
+)
 EVENTS = st.sampled_from(["stop", "clear_stop", "restart"])
 TAME_RUNS = st.lists(TAME_ASKS, min_size=1, max_size=8)
 WILD_RUNS = st.lists(TAME_ASKS | WILD_ASKS | st.builds(TimeOut, WILD_STATES) | EVENTS, min_size=1, max_size=10)
@@ -183,8 +200,9 @@ class Witness:
         assert np.linalg.norm(lead[3:]) <= limits.max_target_lead_rad + ROUNDING
         if not set(decision.executed.reasons) & {"LEAD_CLAMPED", "WORKSPACE_CLAMPED"} and self.target is not None:
             starts = [self.target] if decision.executed.source is not Source.HOLD else [self.target, unit]
-            assert any(np.allclose(step_between(start, target), executed[:6], rtol=0, atol=ROUNDING)
-                       for start in starts), "the target moved by something else than what was executed"
+            assert any(
+                np.allclose(step_between(start, target), executed[:6], rtol=0, atol=ROUNDING) for start in starts
+            ), "the target moved by something else than what was executed"
         if decision.executed.source is Source.HOLD:
             np.testing.assert_allclose(executed[:6], np.zeros(6), atol=ROUNDING)
         self.moves += 1
@@ -231,8 +249,9 @@ def test_array_of_any_other_shape_or_type_is_refused(step: np.ndarray) -> None:
 
 @QUICK
 @given(ALL_LIMITS, st.lists(TAME_ASKS, max_size=4), TAME_ASKS | WILD_ASKS)
-def test_what_was_executed_passes_again_unchanged_from_the_same_situation(limits: SafetyLimits, before: list[Ask],
-                                                                         ask: Ask) -> None:
+def test_what_was_executed_passes_again_unchanged_from_the_same_situation(
+    limits: SafetyLimits, before: list[Ask], ask: Ask
+) -> None:
     witness = Witness(replace(limits, max_refusals_in_a_row=100))
     for what in before:
         witness.play(what)
@@ -247,8 +266,9 @@ def test_what_was_executed_passes_again_unchanged_from_the_same_situation(limits
         assert not second.refused
         assert first.target is not None
         assert second.target is not None
-        np.testing.assert_allclose(step_between(first.target.T_base_tcp_target, second.target.T_base_tcp_target),
-                                   np.zeros(6), atol=ROUNDING)
+        np.testing.assert_allclose(
+            step_between(first.target.T_base_tcp_target, second.target.T_base_tcp_target), np.zeros(6), atol=ROUNDING
+        )
         assert not set(second.executed.reasons) & {"TRANSLATION_CLAMPED", "ROTATION_CLAMPED", "GRIPPER_CLAMPED"}
 
 
@@ -274,8 +294,9 @@ def test_latched_gate_never_moves(before: list[Ask], after: list[Ask | TimeOut])
 
 @QUICK
 @given(st.lists(TAME_ASKS, max_size=4), TAME_ASKS, EVENTS.filter(lambda event: event != "stop"))
-def test_first_step_after_clear_stop_or_restart_counts_from_the_measured_pose(before: list[Ask], ask: Ask,
-                                                                              event: str) -> None:
+def test_first_step_after_clear_stop_or_restart_counts_from_the_measured_pose(
+    before: list[Ask], ask: Ask, event: str
+) -> None:
     witness = Witness(LIMITS)
     for what in before:
         witness.play(what)
@@ -290,8 +311,9 @@ def test_first_step_after_clear_stop_or_restart_counts_from_the_measured_pose(be
 
 @QUICK
 @given(PLACES, st.lists(LEGAL_SIZES, min_size=1, max_size=12))
-def test_arm_that_follows_never_gets_further_out_of_the_workspace(place: tuple[float, ...],
-                                                                  steps: list[np.ndarray]) -> None:
+def test_arm_that_follows_never_gets_further_out_of_the_workspace(
+    place: tuple[float, ...], steps: list[np.ndarray]
+) -> None:
     witness, position = Witness(LIMITS), np.array(place)
     for step in steps:
         outside = distance_outside(position)
@@ -303,14 +325,16 @@ def test_arm_that_follows_never_gets_further_out_of_the_workspace(place: tuple[f
 
 
 def distance_outside(position: np.ndarray) -> np.ndarray:
-    return np.maximum(np.maximum(np.array(LIMITS.workspace_min_m) - position,
-                                 position - np.array(LIMITS.workspace_max_m)), 0.0)
+    return np.maximum(
+        np.maximum(np.array(LIMITS.workspace_min_m) - position, position - np.array(LIMITS.workspace_max_m)), 0.0
+    )
 
 
 @QUICK
 @given(st.tuples(*[st.floats(-3.0, 3.0)] * 3), st.tuples(*[st.floats(-0.15, 0.15)] * 3))
-def test_turn_that_is_small_enough_is_carried_out_from_any_posture(turned: tuple[float, ...],
-                                                                   turn: tuple[float, ...]) -> None:
+def test_turn_that_is_small_enough_is_carried_out_from_any_posture(
+    turned: tuple[float, ...], turn: tuple[float, ...]
+) -> None:
     assume(np.linalg.norm(turn) <= LIMITS.max_step_rad)
     step = np.array([0.0, 0.0, 0.0, *turn, 0.5])
     decision = Witness(LIMITS).play(Ask(step, Source.POLICY, 0, 0, 1, arm_state(0, CENTRE, turned)))

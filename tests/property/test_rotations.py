@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -21,6 +22,8 @@ from tutelage_core.rotations import (
     xyzw_to_rotation_vector,
 )
 from tutelage_core.types import Pose
+
+pytestmark = pytest.mark.property
 
 QUICK = settings(max_examples=150, deadline=None)
 VECTORS = arrays(np.float64, 3, elements=st.floats(-10.0, 10.0))

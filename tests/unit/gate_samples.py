@@ -61,6 +61,7 @@ class Bench:
         """Let a period pass and ask for `step` (no motion if None) with a command that is `age_s` old [s]."""
         self.now_ns += PERIOD_NS
         self.sequence = self.sequence + 1 if sequence is None else sequence
-        command = StepCommand(self.now_ns - round(age_s * NS_PER_S), self.sequence, source,
-                              tcp_step() if step is None else step)
+        command = StepCommand(
+            self.now_ns - round(age_s * NS_PER_S), self.sequence, source, tcp_step() if step is None else step
+        )
         return self.gate.admit(command, self.state() if state is None else state, self.now_ns)

@@ -33,13 +33,16 @@ def hold(gripper: float) -> np.ndarray:
     return np.array([0.0] * 6 + [gripper])
 
 
-@pytest.mark.parametrize(("state", "source", "step"), [
-    (DriveState.STOPPED, Source.HOLD, hold(0.5)),
-    (DriveState.PAUSED, Source.HOLD, hold(0.5)),
-    (DriveState.RESETTING, Source.HOLD, hold(0.5)),
-    (DriveState.AUTONOMOUS, Source.POLICY, POLICY_STEP),
-    (DriveState.CORRECTING, Source.HUMAN, HUMAN_STEP),
-])
+@pytest.mark.parametrize(
+    ("state", "source", "step"),
+    [
+        (DriveState.STOPPED, Source.HOLD, hold(0.5)),
+        (DriveState.PAUSED, Source.HOLD, hold(0.5)),
+        (DriveState.RESETTING, Source.HOLD, hold(0.5)),
+        (DriveState.AUTONOMOUS, Source.POLICY, POLICY_STEP),
+        (DriveState.CORRECTING, Source.HUMAN, HUMAN_STEP),
+    ],
+)
 def test_each_state_has_its_driver(state: DriveState, source: Source, step: np.ndarray) -> None:
     command = arbiter().command(state, 0)
     assert (command.source, command.stamp_ns, command.sequence) == (source, 0, 1)

@@ -31,8 +31,11 @@ def x_of(observation: Observation | None) -> float:
 @pytest.mark.parametrize("order", ["fws", "fsw", "wfs", "wsf", "sfw", "swf"])
 def test_observation_is_complete_with_the_last_part_whatever_the_order(order: str) -> None:
     joined = assembler()
-    add = {"f": lambda: joined.add_frame("front", frame(5)), "w": lambda: joined.add_frame("wrist", frame(5)),
-           "s": lambda: joined.add_state(arm_state(5, (0.4, 0.0, 0.2)))}
+    add = {
+        "f": lambda: joined.add_frame("front", frame(5)),
+        "w": lambda: joined.add_frame("wrist", frame(5)),
+        "s": lambda: joined.add_state(arm_state(5, (0.4, 0.0, 0.2))),
+    }
 
     results = [add[part]() for part in order]
 

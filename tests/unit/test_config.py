@@ -50,8 +50,14 @@ def write(folder: Path, text: str) -> Path:
 
 def test_every_field_is_read_with_its_type(tmp_path: Path) -> None:
     assert load_yaml(write(tmp_path, FULL), Cart) == Cart(
-        "hay", {"left": Wheel(0.3), "right": Wheel(1.0, 12)}, (2.0, 3.5), ("old", "red"), False, 12.0,
-        {"device": 3, "deep": {"list": [1, "two"]}})
+        "hay",
+        {"left": Wheel(0.3), "right": Wheel(1.0, 12)},
+        (2.0, 3.5),
+        ("old", "red"),
+        False,
+        12.0,
+        {"device": 3, "deep": {"list": [1, "two"]}},
+    )
 
 
 def test_whole_number_becomes_a_float_where_a_float_is_meant(tmp_path: Path) -> None:
@@ -85,24 +91,27 @@ def test_missing_key_is_named_with_the_keys_that_there_are() -> None:
         from_mapping({"name": "a"}, Cart, "cart")
 
 
-@pytest.mark.parametrize(("key", "value", "message"), [
-    ("name", 3, "cart: name: expected str, got 3"),
-    ("name", None, "cart: name: expected str, got None"),
-    ("brake", 1, "cart: brake: expected bool, got 1"),
-    ("brake", "yes", "cart: brake: expected bool, got 'yes'"),
-    ("load_kg", "12", "cart: load_kg: expected float, got '12'"),
-    ("load_kg", True, "cart: load_kg: expected float, got True"),
-    ("size_m", 1.0, "cart: size_m: expected a list, got 1.0"),
-    ("size_m", [1.0], "cart: size_m: expected 2 values, got 1"),
-    ("size_m", [1.0, "wide"], r"cart: size_m\[1\]: expected float, got 'wide'"),
-    ("tags", "red", "cart: tags: expected a list, got 'red'"),
-    ("tags", ["red", 1], r"cart: tags\[1\]: expected str, got 1"),
-    ("wheels", [], "cart: wheels: expected a mapping"),
-    ("wheels", {"left": 0.3}, r"cart: wheels\.left: expected a mapping with the keys of Wheel, got 0\.3"),
-    ("wheels", {"left": {"radius_m": 1.0, "spokes": 3.0}}, r"spokes: expected int, got 3\.0"),
-    ("wheels", {"left": {"radius_m": 1.0, "spokes": True}}, "spokes: expected int, got True"),
-    ("options", 4, "cart: options: expected a mapping, got 4"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", 3, "cart: name: expected str, got 3"),
+        ("name", None, "cart: name: expected str, got None"),
+        ("brake", 1, "cart: brake: expected bool, got 1"),
+        ("brake", "yes", "cart: brake: expected bool, got 'yes'"),
+        ("load_kg", "12", "cart: load_kg: expected float, got '12'"),
+        ("load_kg", True, "cart: load_kg: expected float, got True"),
+        ("size_m", 1.0, "cart: size_m: expected a list, got 1.0"),
+        ("size_m", [1.0], "cart: size_m: expected 2 values, got 1"),
+        ("size_m", [1.0, "wide"], r"cart: size_m\[1\]: expected float, got 'wide'"),
+        ("tags", "red", "cart: tags: expected a list, got 'red'"),
+        ("tags", ["red", 1], r"cart: tags\[1\]: expected str, got 1"),
+        ("wheels", [], "cart: wheels: expected a mapping"),
+        ("wheels", {"left": 0.3}, r"cart: wheels\.left: expected a mapping with the keys of Wheel, got 0\.3"),
+        ("wheels", {"left": {"radius_m": 1.0, "spokes": 3.0}}, r"spokes: expected int, got 3\.0"),
+        ("wheels", {"left": {"radius_m": 1.0, "spokes": True}}, "spokes: expected int, got True"),
+        ("options", 4, "cart: options: expected a mapping, got 4"),
+    ],
+)
 def test_value_that_does_not_fit_is_named_with_its_place(key: str, value: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         from_mapping({"name": "a", "wheels": {}, key: value}, Cart, "cart")
@@ -117,9 +126,14 @@ def test_field_of_a_type_that_no_file_can_hold_is_refused() -> None:
         from_mapping({"folder": "/tmp"}, Odd, "odd")
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1, 2]", "expected a mapping with the keys of Cart"),
-                                               ("", "expected a mapping with the keys of Cart, got None"),
-                                               ("a: [", "not valid YAML")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "expected a mapping with the keys of Cart"),
+        ("", "expected a mapping with the keys of Cart, got None"),
+        ("a: [", "not valid YAML"),
+    ],
+)
 def test_file_that_holds_no_mapping_is_refused_with_its_path(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ConfigurationError, match=message) as caught:
@@ -149,8 +163,14 @@ def test_file_cannot_make_python_objects(tmp_path: Path) -> None:
 
 def test_plain_data_holds_lists_and_mappings_only() -> None:
     assert to_mapping(Cart("a", {"left": Wheel(0.5)}, tags=("x",))) == {
-        "name": "a", "wheels": {"left": {"radius_m": 0.5, "spokes": 36}}, "size_m": [1.0, 2.0], "tags": ["x"],
-        "brake": True, "load_kg": None, "options": {}}
+        "name": "a",
+        "wheels": {"left": {"radius_m": 0.5, "spokes": 36}},
+        "size_m": [1.0, 2.0],
+        "tags": ["x"],
+        "brake": True,
+        "load_kg": None,
+        "options": {},
+    }
 
 
 def test_unknown_name_without_legal_ones_says_so() -> None:

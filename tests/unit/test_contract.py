@@ -84,8 +84,15 @@ def test_home_of_another_number_of_joints_is_refused() -> None:
         replace(ROBOT, arm=replace(ROBOT.arm, home_joint_positions=(0.0, 0.0, 0.0)))
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"width": 0}, "1x1 px, got 0x48"), ({"height": -1}, "got 64x-1"),
-                                                  ({"rate_hz": 0.0}, "rate_hz"), ({"rate_hz": math.nan}, "rate_hz")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, "1x1 px, got 0x48"),
+        ({"height": -1}, "got 64x-1"),
+        ({"rate_hz": 0.0}, "rate_hz"),
+        ({"rate_hz": math.nan}, "rate_hz"),
+    ],
+)
 def test_impossible_camera_is_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         replace(ROBOT.cameras["front"], **changes)
@@ -100,15 +107,18 @@ def test_policy_that_needs_what_the_robot_gives_fits_whatever_the_order() -> Non
     check_fit(SPEC, ROBOT)
 
 
-@pytest.mark.parametrize(("changes", "difference"), [
-    ({"cameras": {"side": CameraNeed(8, 8)}}, "camera 'side': needed, but the robot has front, wrist"),
-    ({"cameras": {"front": CameraNeed(64, 64)}}, "camera 'front': needs 64x64 px, robot gives 64x48 px"),
-    ({"cameras": {"front": CameraNeed(48, 64)}}, "camera 'front': needs 48x64 px, robot gives 64x48 px"),
-    ({"state_keys": ("wrench",)}, "state 'wrench': needed, but the robot gives tcp_position, gripper_opening"),
-    ({"action": "joint_step"}, "action: policy gives joint_step, robot takes tcp_step"),
-    ({"control_rate_hz": 30.0}, "control rate: policy 30 Hz, robot 10 Hz"),
-    ({"control_rate_hz": math.nan}, "control rate: policy nan Hz, robot 10 Hz"),
-])
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"cameras": {"side": CameraNeed(8, 8)}}, "camera 'side': needed, but the robot has front, wrist"),
+        ({"cameras": {"front": CameraNeed(64, 64)}}, "camera 'front': needs 64x64 px, robot gives 64x48 px"),
+        ({"cameras": {"front": CameraNeed(48, 64)}}, "camera 'front': needs 48x64 px, robot gives 64x48 px"),
+        ({"state_keys": ("wrench",)}, "state 'wrench': needed, but the robot gives tcp_position, gripper_opening"),
+        ({"action": "joint_step"}, "action: policy gives joint_step, robot takes tcp_step"),
+        ({"control_rate_hz": 30.0}, "control rate: policy 30 Hz, robot 10 Hz"),
+        ({"control_rate_hz": math.nan}, "control rate: policy nan Hz, robot 10 Hz"),
+    ],
+)
 def test_misfit_names_both_sides_and_the_difference(changes: dict[str, object], difference: str) -> None:
     with pytest.raises(ContractMismatchError) as caught:
         check_fit(replace(SPEC, **changes), ROBOT)
@@ -117,12 +127,27 @@ def test_misfit_names_both_sides_and_the_difference(changes: dict[str, object], 
 
 
 def test_every_difference_is_told_at_once() -> None:
-    spec = PolicySpec("act", {"side": CameraNeed(8, 8), "wrist": CameraNeed(64, 64)}, ("wrench", "tcp_velocity"), "x",
-                      20.0, 1, 16, 8, ())
+    spec = PolicySpec(
+        "act",
+        {"side": CameraNeed(8, 8), "wrist": CameraNeed(64, 64)},
+        ("wrench", "tcp_velocity"),
+        "x",
+        20.0,
+        1,
+        16,
+        8,
+        (),
+    )
     with pytest.raises(ContractMismatchError) as caught:
         check_fit(spec, ROBOT)
     assert [d.split(":")[0] for d in caught.value.differences] == [
-        "camera 'side'", "camera 'wrist'", "state 'wrench'", "state 'tcp_velocity'", "action", "control rate"]
+        "camera 'side'",
+        "camera 'wrist'",
+        "state 'wrench'",
+        "state 'tcp_velocity'",
+        "action",
+        "control rate",
+    ]
     assert all(difference in str(caught.value) for difference in caught.value.differences)
 
 
@@ -153,11 +178,16 @@ def test_state_vectors_have_the_sizes_of_the_contract_and_hold_what_was_measured
 
 def test_first_rotation_column_comes_before_the_second() -> None:
     quarter_turn_about_z = np.array([0.0, 0.0, math.sin(math.pi / 4), math.cos(math.pi / 4)])
-    state = ArmState(0, np.zeros(7), np.zeros(7), Pose(np.zeros(3), quarter_turn_about_z), np.zeros(6), np.zeros(6), 0.0)
-    np.testing.assert_allclose(state_vectors(state, ("tcp_rotation_6d",))["tcp_rotation_6d"],
-                               [0.0, 1.0, 0.0, -1.0, 0.0, 0.0], atol=1e-15)
+    state = ArmState(
+        0, np.zeros(7), np.zeros(7), Pose(np.zeros(3), quarter_turn_about_z), np.zeros(6), np.zeros(6), 0.0
+    )
+    np.testing.assert_allclose(
+        state_vectors(state, ("tcp_rotation_6d",))["tcp_rotation_6d"], [0.0, 1.0, 0.0, -1.0, 0.0, 0.0], atol=1e-15
+    )
 
 
 def test_only_the_asked_keys_are_returned_in_the_asked_order() -> None:
-    state = ArmState(0, np.zeros(7), np.zeros(7), Pose(np.zeros(3), np.array([0, 0, 0, 1.0])), np.zeros(6), np.zeros(6), 0)
+    state = ArmState(
+        0, np.zeros(7), np.zeros(7), Pose(np.zeros(3), np.array([0, 0, 0, 1.0])), np.zeros(6), np.zeros(6), 0
+    )
     assert list(state_vectors(state, ("wrench", "tcp_position"))) == ["wrench", "tcp_position"]

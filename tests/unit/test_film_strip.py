@@ -32,7 +32,7 @@ def strip(instants: int, columns: int = COLUMNS) -> FilmStrip:
 def shown(picture: np.ndarray, row: int) -> list[int]:
     """Return the value that each column of the camera in `row` shows."""
     y = LABEL_HEIGHT_PX + row * HEIGHT + HEIGHT // 2
-    return [int(v) for v in picture[y, WIDTH // 2::WIDTH, 0]]
+    return [int(v) for v in picture[y, WIDTH // 2 :: WIDTH, 0]]
 
 
 def test_short_episode_is_shown_whole_and_in_order() -> None:

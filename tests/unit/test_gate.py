@@ -17,6 +17,8 @@ from tutelage_core.errors import ConfigurationError
 from tutelage_core.rotations import step_between
 from tutelage_core.types import ArmState, Pose, Source, StepCommand
 
+pytestmark = pytest.mark.unit
+
 NAN_POSE = Pose(np.array([math.nan, 0.0, 0.25]), np.array([0.0, 0.0, 0.0, 1.0]))
 
 
@@ -120,8 +122,9 @@ def test_legal_step_passes_unchanged_and_moves_the_target_by_itself() -> None:
     assert reasons(decision) == ()
     assert decision.target is not None
     np.testing.assert_array_equal(decision.executed.executed, step)
-    np.testing.assert_allclose(step_between(bench.state().T_base_tcp, decision.target.T_base_tcp_target), step[:6],
-                               atol=1e-15)
+    np.testing.assert_allclose(
+        step_between(bench.state().T_base_tcp, decision.target.T_base_tcp_target), step[:6], atol=1e-15
+    )
     assert decision.target.gripper_opening == 0.25
     assert (bench.gate.refused, bench.gate.clamped) == (0, 0)
 
@@ -140,23 +143,39 @@ def test_number_that_is_not_finite_is_refused_wherever_it_stands(axis: int, valu
     assert reasons(Bench().ask(step)) == ("NOT_FINITE",)
 
 
-@pytest.mark.parametrize("step", [np.zeros(0), np.zeros(8), np.zeros((1, 7)), np.zeros((7, 1)), np.array(0.0),
-                                  np.zeros(7, np.float32), np.zeros(7, np.int64), np.zeros(7, bool),
-                                  np.full(7, None), np.full(7, "0.0")])
+@pytest.mark.parametrize(
+    "step",
+    [
+        np.zeros(0),
+        np.zeros(8),
+        np.zeros((1, 7)),
+        np.zeros((7, 1)),
+        np.array(0.0),
+        np.zeros(7, np.float32),
+        np.zeros(7, np.int64),
+        np.zeros(7, bool),
+        np.full(7, None),
+        np.full(7, "0.0"),
+    ],
+)
 def test_step_of_another_shape_or_type_is_refused(step: np.ndarray) -> None:
     assert reasons(Bench().ask(step)) == ("WRONG_SHAPE",)
 
 
-@pytest.mark.parametrize(("first", "limit", "reason"), [(0, LIMITS.max_step_m, "TRANSLATION_CLAMPED"),
-                                                        (3, LIMITS.max_step_rad, "ROTATION_CLAMPED")])
-def test_small_excess_is_cut_to_the_limit_without_a_turn_of_its_direction(first: int, limit: float, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "limit", "reason"),
+    [(0, LIMITS.max_step_m, "TRANSLATION_CLAMPED"), (3, LIMITS.max_step_rad, "ROTATION_CLAMPED")],
+)
+def test_small_excess_is_cut_to_the_limit_without_a_turn_of_its_direction(
+    first: int, limit: float, reason: str
+) -> None:
     step = tcp_step()
-    step[first:first + 3] = np.array([2.0, -1.0, 2.0]) / 3.0 * limit * 2.9
+    step[first : first + 3] = np.array([2.0, -1.0, 2.0]) / 3.0 * limit * 2.9
 
     decision = Bench().ask(step)
 
     assert reasons(decision) == (reason,)
-    np.testing.assert_allclose(decision.executed.executed[first:first + 3], step[first:first + 3] / 2.9, rtol=1e-9)
+    np.testing.assert_allclose(decision.executed.executed[first : first + 3], step[first : first + 3] / 2.9, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("first", "limit"), [(0, LIMITS.max_step_m), (3, LIMITS.max_step_rad)])
@@ -309,6 +328,19 @@ def test_command_after_a_time_out_starts_from_the_measured_pose() -> None:
     np.testing.assert_allclose(target(bench.ask(tcp_step(0.0, 0.01))), [0.505, 0.01, 0.25])
 
 
+@pytest.mark.parametrize("cause", ["refusal", "time-out"])
+def test_hold_after_a_refusal_or_time_out_stays_where_that_one_held(cause: str) -> None:
+    bench = Bench()
+    bench.ask(tcp_step(0.02))
+    bench.position = (0.505, 0.0, 0.25)
+    if cause == "refusal":
+        bench.ask(tcp_step(math.nan))
+    else:
+        bench.gate.time_out(bench.state(), bench.now_ns)
+    bench.position = (0.507, 0.0, 0.249)  # it coasts on: the target must not follow
+    np.testing.assert_array_equal(target(bench.ask(source=Source.HOLD)), [0.505, 0.0, 0.25])
+
+
 def test_time_outs_neither_count_as_refused_commands_nor_latch() -> None:
     bench = Bench()
     for _ in range(10):
@@ -359,16 +391,19 @@ def test_without_any_plausible_state_there_is_no_target() -> None:
     assert reasons(decision) == ("STATE_NOT_FINITE",)
 
 
-@pytest.mark.parametrize("pose", [
-    NAN_POSE,
-    with_position(math.inf, 0.0, 0.25),
-    with_position(1e308, 0.0, 0.25),
-    Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, math.nan])),
-    Pose(np.array(CENTRE), np.zeros(4)),
-    Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, 5e-324])),
-    Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, 1e308])),
-    Pose(np.array(CENTRE), np.array([1.0, 0.0, 0.0, 1.0])),
-])
+@pytest.mark.parametrize(
+    "pose",
+    [
+        NAN_POSE,
+        with_position(math.inf, 0.0, 0.25),
+        with_position(1e308, 0.0, 0.25),
+        Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, math.nan])),
+        Pose(np.array(CENTRE), np.zeros(4)),
+        Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, 5e-324])),
+        Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, 1e308])),
+        Pose(np.array(CENTRE), np.array([1.0, 0.0, 0.0, 1.0])),
+    ],
+)
 def test_measured_nonsense_is_refused_and_never_becomes_a_target(pose: Pose) -> None:
     bench = Bench()
     bench.ask(tcp_step(0.01))
@@ -384,6 +419,14 @@ def test_quaternion_that_is_a_little_off_unit_length_is_used_normalised() -> Non
     assert decision.target is not None
     assert reasons(decision) == ()
     assert np.linalg.norm(decision.target.T_base_tcp_target.quaternion_xyzw) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_refusal_holds_with_a_unit_quaternion_though_the_measured_one_is_a_little_off() -> None:
+    bench = Bench()
+    pose = Pose(np.array(CENTRE), np.array([0.0, 0.0, 0.0, 1.005]))
+    decision = bench.ask(tcp_step(math.nan), state=replace(aged(bench, 0.0), T_base_tcp=pose))
+    assert decision.target is not None
+    np.testing.assert_array_equal(decision.target.T_base_tcp_target.quaternion_xyzw, [0.0, 0.0, 0.0, 1.0])
 
 
 def test_target_never_leads_a_blocked_arm_by_more_than_the_limit() -> None:
@@ -449,20 +492,27 @@ def test_target_slides_along_a_wall() -> None:
     np.testing.assert_allclose(target(bench.ask(tcp_step(0.01, 0.01))), [0.75, 0.01, 0.25])
 
 
-def test_arm_outside_the_workspace_may_come_nearer_and_never_go_further_out() -> None:
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("side", ["min", "max"])
+def test_arm_outside_the_workspace_may_come_nearer_and_never_go_further_out(axis: int, side: str) -> None:
+    outward = -1.0 if side == "min" else 1.0
+    outside = (LIMITS.workspace_min_m if side == "min" else LIMITS.workspace_max_m)[axis] + outward * 0.05
     bench = Bench()
-    bench.position = (0.80, 0.0, 0.25)
+    bench.position = np.array(CENTRE)
+    bench.position[axis] = outside
+    step = tcp_step()
+    step[axis] = 0.02 * outward
 
-    out = bench.ask(tcp_step(0.02))
-    assert target(out)[0] == 0.80
+    out = bench.ask(step)
+    assert target(out)[axis] == outside
     assert reasons(out) == ("WORKSPACE_CLAMPED",)
 
-    home = bench.ask(tcp_step(-0.02))
-    np.testing.assert_allclose(target(home)[0], 0.78)
+    home = bench.ask(step * [-1, -1, -1, 1, 1, 1, 1])
+    assert target(home)[axis] == pytest.approx(outside - 0.02 * outward)
     assert reasons(home) == ()
 
-    again = bench.ask(tcp_step(0.02))
-    assert target(again)[0] == pytest.approx(0.78), "the way back in is one way, though the arm lags behind"
+    again = bench.ask(step)
+    assert target(again)[axis] == target(home)[axis], "the way back in is one way, though the arm lags behind"
 
 
 def test_arm_outside_the_workspace_comes_back_by_legal_steps_and_stays_in() -> None:
@@ -499,13 +549,28 @@ def test_command_and_state_are_left_as_they_were() -> None:
         np.testing.assert_array_equal(now, then)
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("max_step_m", 0.0), ("max_step_m", -0.02), ("max_step_m", math.nan), ("max_step_m", math.inf),
-    ("max_step_rad", math.nan), ("max_step_rad", 4.0), ("max_target_lead_m", math.inf), ("max_target_lead_rad", 0.0),
-    ("refuse_ratio", 0.5), ("refuse_ratio", math.nan), ("max_command_age_s", math.inf), ("max_state_age_s", math.nan),
-    ("command_timeout_s", -1.0), ("max_refusals_in_a_row", 0), ("workspace_min_m", (0.8, -0.35, 0.01)),
-    ("workspace_min_m", (math.nan, -0.35, 0.01)), ("workspace_max_m", (0.75, math.inf, 0.5)),
-])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_step_m", 0.0),
+        ("max_step_m", -0.02),
+        ("max_step_m", math.nan),
+        ("max_step_m", math.inf),
+        ("max_step_rad", math.nan),
+        ("max_step_rad", 4.0),
+        ("max_target_lead_m", math.inf),
+        ("max_target_lead_rad", 0.0),
+        ("refuse_ratio", 0.5),
+        ("refuse_ratio", math.nan),
+        ("max_command_age_s", math.inf),
+        ("max_state_age_s", math.nan),
+        ("command_timeout_s", -1.0),
+        ("max_refusals_in_a_row", 0),
+        ("workspace_min_m", (0.8, -0.35, 0.01)),
+        ("workspace_min_m", (math.nan, -0.35, 0.01)),
+        ("workspace_max_m", (0.75, math.inf, 0.5)),
+    ],
+)
 def test_limit_that_would_switch_a_bound_off_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=field):
         replace(LIMITS, **{field: value})

@@ -21,7 +21,12 @@ def stamps(window: tuple[Observation, ...]) -> list[int]:
 def test_first_observation_repeats_until_others_have_come() -> None:
     window = ObservationWindow(3)
     assert [stamps(window.push(observation(t))) for t in range(5)] == [
-        [0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 1, 2],
+        [1, 2, 3],
+        [2, 3, 4],
+    ]
 
 
 def test_window_of_one_holds_the_newest_only() -> None:

@@ -14,6 +14,7 @@ from tutelage.cli import show
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
 from tutelage.runs.graph import RunConfig
+from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
 from tutelage_core.errors import TutelageError
 
@@ -57,6 +58,7 @@ Command = (
     Annotated[CollectConfig, tyro.conf.subcommand("collect", description="record demonstrations of the expert")]
     | Annotated[TrainBcConfig, tyro.conf.subcommand("train", description="train a policy (behaviour cloning)")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
+    | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
     | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
     | Annotated[DemoConfig, tyro.conf.subcommand("demo", description="five episodes in the graph, with a report page")]
     | Annotated[LiveConfig, tyro.conf.subcommand("live", description="the graph in real time, until Ctrl-C")]
@@ -88,6 +90,8 @@ def _run(command: Command) -> int:  # noqa: PLR0911 one return per verb
             return show.train(command)
         case EvaluateConfig():
             return show.evaluate(command)
+        case ShipConfig():
+            return show.ship(command)
         case RunConfig():
             return show.run(command)
         case DemoConfig():

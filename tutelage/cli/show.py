@@ -13,6 +13,7 @@ from tutelage.report import stage_names, write_report
 from tutelage.runs import collect as collecting
 from tutelage.runs import evaluate as evaluating
 from tutelage.runs import graph
+from tutelage.runs import ship as shipping
 from tutelage.runs import train_bc as training
 
 _console = Console()
@@ -34,6 +35,12 @@ def train(config: training.TrainBcConfig) -> int:
 def evaluate(config: evaluating.EvaluateConfig) -> int:
     """Evaluate a policy."""
     _console.print(evaluating.evaluate(config).summary())
+    return 0
+
+
+def ship(config: shipping.ShipConfig) -> int:
+    """Put a trained policy under `models/`."""
+    _console.print(f"models/{config.name}: {shipping.ship(config).summary()}")
     return 0
 
 

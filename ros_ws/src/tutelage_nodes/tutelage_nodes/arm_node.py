@@ -96,13 +96,18 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._state_seen_ns = self._steady.now_ns()
         message = convert.to_arm_state_msg(state)
         self._state_pub.publish(message)
-        self._joint_pub.publish(JointState(header=message.header, name=self._joints, position=message.joint_positions,
-                                           velocity=message.joint_velocities, effort=[0.0] * len(self._joints)))
-        self._pose_pub.publish(PoseStamped(header=message.header, pose=message.pose))
-        wrench = WrenchStamped(header=message.header)
-        force, torque = wrench.wrench.force, wrench.wrench.torque
-        force.x, force.y, force.z, torque.x, torque.y, torque.z = (float(v) for v in state.wrench)
-        self._wrench_pub.publish(wrench)
+        # the same numbers for other tools: made only where somebody listens
+        if self._joint_pub.get_subscription_count():
+            self._joint_pub.publish(JointState(
+                header=message.header, name=self._joints, position=message.joint_positions,
+                velocity=message.joint_velocities, effort=[0.0] * len(self._joints)))
+        if self._pose_pub.get_subscription_count():
+            self._pose_pub.publish(PoseStamped(header=message.header, pose=message.pose))
+        if self._wrench_pub.get_subscription_count():
+            wrench = WrenchStamped(header=message.header)
+            force, torque = wrench.wrench.force, wrench.wrench.torque
+            force.x, force.y, force.z, torque.x, torque.y, torque.z = (float(v) for v in state.wrench)
+            self._wrench_pub.publish(wrench)
 
     def _on_command(self, message: ti.ArmCommand) -> None:
         if self._state is None:

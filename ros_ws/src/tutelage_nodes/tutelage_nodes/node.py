@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -64,6 +65,20 @@ class TutelageNode(LifecycleNode, Generic[P]):
         self.params: P = from_mapping(values, parameters, f"node {name}")
         self.counters: dict[str, int] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, topics.reliable())
+
+    def create_publisher(self, *args: Any, **kwargs: Any) -> Any:
+        """As rclpy's, without its handlers of QoS events.
+
+        Each is one more entity that Python looks at in every turn of the executor; `topics` fixes all qualities of
+        service in one place, so that the mismatch they report cannot arise between these nodes.
+        """
+        kwargs.setdefault("event_callbacks", PublisherEventCallbacks(use_default_callbacks=False))
+        return super().create_publisher(*args, **kwargs)
+
+    def create_subscription(self, *args: Any, **kwargs: Any) -> Any:
+        """As rclpy's, without its handlers of QoS events."""
+        kwargs.setdefault("event_callbacks", SubscriptionEventCallbacks(use_default_callbacks=False))
+        return super().create_subscription(*args, **kwargs)
 
     def setup(self) -> None:
         """Make publishers, subscriptions and the core objects; raise TutelageError to refuse."""

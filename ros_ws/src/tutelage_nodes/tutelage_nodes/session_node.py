@@ -25,6 +25,10 @@ from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.stages import Stages
 
 
+LOOK_S = 0.5
+"""How often a lock-step session looks whether it stands still [s]."""
+
+
 @dataclass(frozen=True)
 class SessionNodeParameters:
     """Parameters of `session_node`.
@@ -70,7 +74,8 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self.create_service(Command, topics.SESSION_EVENT, self._on_event)
         self._server = ActionServer(self, RunEpisode, topics.RUN_EPISODE, self._run_episode,
                                     goal_callback=self._on_goal, cancel_callback=lambda _: CancelResponse.ACCEPT)
-        self.create_timer(contract.period_ns / NS_PER_S / 10, self._on_timer)
+        # in lock-step the timer only looks for a stand-still
+        self.create_timer(LOOK_S if self._lockstep else contract.period_ns / NS_PER_S / 10, self._on_timer)
         self._publish_state("started")
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
