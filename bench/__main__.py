@@ -61,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when all was measured, 1 when a benchmark crashed, 2 when the request was refused.
     """
-    command = tyro.cli(Command, prog="bench", description=__doc__, args=arguments,
-                       config=(tyro.conf.OmitSubcommandPrefixes,))  # type: ignore[arg-type]
+    command = tyro.cli(
+        Command, prog="bench", description=__doc__, args=arguments, config=(tyro.conf.OmitSubcommandPrefixes,)
+    )  # type: ignore[arg-type]
     known = benchmarks()
     try:
         if isinstance(command, ListConfig):
@@ -109,8 +110,9 @@ def print_table(lines: Sequence[dict[str, object]]) -> None:
     machine = lines[0]["machine"] if lines else {}
     table = Table(title="Figures", caption=", ".join(f"{k} {v}" for k, v in dict(machine).items()))  # type: ignore[call-overload]
     for column in ("figure", "value", "unit", "must be", "met", "95 % interval"):
-        table.add_column(column, justify="left" if column in ("figure", "unit", "must be") else "right",
-                         overflow="fold")
+        table.add_column(
+            column, justify="left" if column in ("figure", "unit", "must be") else "right", overflow="fold"
+        )
     for found in lines:
         bound = "" if found["bound"] is None else f"{found['direction']} {found['bound']:g}"
         met = {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}[found["met"]]  # type: ignore[index]

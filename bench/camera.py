@@ -23,10 +23,24 @@ PROBE_LIMIT_S = 90.0
 
 
 @measures(
-    Figure("camera_640x480_30hz_frames_lost", 1, "frames", 0.0, Direction.AT_MOST, False,
-           "rgb8 images of camera_node that another process does not get, 20 s"),
-    Figure("camera_640x480_30hz_median_ms", 1, "ms", 6.0, Direction.UNDER, False,
-           "from the stamp of an image to its arrival in another process, median"),
+    Figure(
+        "camera_640x480_30hz_frames_lost",
+        1,
+        "frames",
+        0.0,
+        Direction.AT_MOST,
+        False,
+        "rgb8 images of camera_node that another process does not get, 20 s",
+    ),
+    Figure(
+        "camera_640x480_30hz_median_ms",
+        1,
+        "ms",
+        6.0,
+        Direction.UNDER,
+        False,
+        "from the stamp of an image to its arrival in another process, median",
+    ),
     Figure("camera_640x480_30hz_p99_ms", 1, "ms", 20.0, Direction.UNDER, False, "the same, 99th percentile"),
 )
 def camera(settings: Settings) -> Mapping[str, Measurement]:
@@ -34,13 +48,31 @@ def camera(settings: Settings) -> Mapping[str, Measurement]:
     with tempfile.TemporaryDirectory(prefix="tutelage_bench_") as folder:
         video = Path(folder) / "numbered.avi"
         write_numbered_video(video)
-        parameters = {"camera": "bench", "driver": "file", "path": str(video), "width": WIDTH, "height": HEIGHT,
-                      "rate_hz": RATE_HZ}
+        parameters = {
+            "camera": "bench",
+            "driver": "file",
+            "path": str(video),
+            "width": WIDTH,
+            "height": HEIGHT,
+            "rate_hz": RATE_HZ,
+        }
         given = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
         topic = "/camera/bench/image_raw"
-        with (ros.program(settings.domain, "image_probe", "--topic", topic, "--seconds", str(LASTS_S),
-                          "--bits", str(BITS), "--square-px", str(SQUARE_PX)) as probe,
-              ros.program(settings.domain, "camera_node", "--ros-args", *given)):
+        with (
+            ros.program(
+                settings.domain,
+                "image_probe",
+                "--topic",
+                topic,
+                "--seconds",
+                str(LASTS_S),
+                "--bits",
+                str(BITS),
+                "--square-px",
+                str(SQUARE_PX),
+            ) as probe,
+            ros.program(settings.domain, "camera_node", "--ros-args", *given),
+        ):
             rows = json.loads(ros.output_of(probe, "image_probe", PROBE_LIMIT_S))["stamp_seen_number"]
     return evaluate_arrivals(rows)
 
@@ -53,8 +85,12 @@ def evaluate_arrivals(rows: Sequence[tuple[int, int, int]]) -> Mapping[str, Meas
     latency_ms = (seen_ns - stamps_ns) / 1e6
     lost = int(np.sum(np.diff(numbers) % VIDEO_FRAMES - 1))
     rate_hz = (len(rows) - 1) / max((int(stamps_ns[-1]) - int(stamps_ns[0])) / 1e9, 1e-9)
-    extra = {"received": len(rows), "rate_hz": rate_hz, "max_ms": float(latency_ms.max()),
-             "longest_stamp_gap_ms": float(np.diff(stamps_ns).max() / 1e6)}
+    extra = {
+        "received": len(rows),
+        "rate_hz": rate_hz,
+        "max_ms": float(latency_ms.max()),
+        "longest_stamp_gap_ms": float(np.diff(stamps_ns).max() / 1e6),
+    }
     return {
         "camera_640x480_30hz_frames_lost": Measurement(lost, extra=extra),
         "camera_640x480_30hz_median_ms": Measurement(float(np.median(latency_ms)), extra=extra),
@@ -79,6 +115,6 @@ def write_numbered_video(path: Path) -> None:
     for number in range(VIDEO_FRAMES):
         frame = np.roll(scene, 3 * number, axis=1)
         for bit in range(BITS):
-            frame[:SQUARE_PX, bit * SQUARE_PX:(bit + 1) * SQUARE_PX] = 255 * (number >> bit & 1)
+            frame[:SQUARE_PX, bit * SQUARE_PX : (bit + 1) * SQUARE_PX] = 255 * (number >> bit & 1)
         writer.write(frame)
     writer.release()

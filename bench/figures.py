@@ -159,12 +159,16 @@ def choose(known: Sequence[Benchmark], names: Iterable[str], step: int | None, s
             raise UnknownNameError("figure", name, (f.name for f in figures), "bench")
     if step is not None and step not in {f.step for f in figures}:
         raise UnknownNameError("step", str(step), {str(f.step) for f in figures}, "bench")
-    return [f.name for f in figures
-            if (not asked or f.name in asked) and (step is None or f.step == step) and not (short and f.long)]
+    return [
+        f.name
+        for f in figures
+        if (not asked or f.name in asked) and (step is None or f.step == step) and not (short and f.long)
+    ]
 
 
-def run(known: Sequence[Benchmark], names: Sequence[str], settings: Settings,
-        announce: Callable[[str], None]) -> Iterator[dict[str, object]]:
+def run(
+    known: Sequence[Benchmark], names: Sequence[str], settings: Settings, announce: Callable[[str], None]
+) -> Iterator[dict[str, object]]:
     """Measure the figures `names` and yield the line of each; a benchmark that crashes yields lines with `error`.
 
     Args:

@@ -58,8 +58,10 @@ def measure_in_children(function: Callable[..., R], arguments: Sequence[tuple[ob
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(len(arguments))
     with ProcessPoolExecutor(len(arguments), mp_context=context, initializer=_prepare, initargs=(barrier,)) as pool:
-        futures = [pool.submit(_call, cores[i % len(cores)] if pin else None, function, args)
-                   for i, args in enumerate(arguments)]
+        futures = [
+            pool.submit(_call, cores[i % len(cores)] if pin else None, function, args)
+            for i, args in enumerate(arguments)
+        ]
         return [future.result() for future in futures]
 
 

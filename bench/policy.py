@@ -15,8 +15,17 @@ CALLS = 200
 WARM_UP_CALLS = 10
 
 
-@measures(Figure("policy_pick_cube_successes", 1, "episodes of 100", 90.0, Direction.AT_LEAST, True,
-                 "shipped policy on PickCube, 100 seeded episodes not used in training, in the loop"))
+@measures(
+    Figure(
+        "policy_pick_cube_successes",
+        1,
+        "episodes of 100",
+        90.0,
+        Direction.AT_LEAST,
+        True,
+        "shipped policy on PickCube, 100 seeded episodes not used in training, in the loop",
+    )
+)
 def successes(settings: Settings) -> Mapping[str, Measurement]:
     """Evaluate as `tutelage eval` does; the interval is that of the success rate (Wilson, 95 %)."""
     from tutelage.runs.evaluate import EvaluateConfig, evaluate
@@ -24,20 +33,50 @@ def successes(settings: Settings) -> Mapping[str, Measurement]:
     config = EvaluateConfig(policy=settings.policy, episodes=TRIALS, processes=len(usable_cores()))
     found = evaluate(config)
     failures = [r.failure or r.termination for r in found.results if not r.success]
-    return {"policy_pick_cube_successes": Measurement(
-        found.successes, len(found.results), range(found.seeds[0], found.seeds[-1] + 1), found.interval,
-        {"policy": settings.policy, "summary": found.summary(),
-         "failures": {kind: failures.count(kind) for kind in sorted(set(failures))},
-         "mean_steps_to_success": sum(r.steps for r in found.results if r.success) / max(found.successes, 1)})}
+    return {
+        "policy_pick_cube_successes": Measurement(
+            found.successes,
+            len(found.results),
+            range(found.seeds[0], found.seeds[-1] + 1),
+            found.interval,
+            {
+                "policy": settings.policy,
+                "summary": found.summary(),
+                "failures": {kind: failures.count(kind) for kind in sorted(set(failures))},
+                "mean_steps_to_success": sum(r.steps for r in found.results if r.success) / max(found.successes, 1),
+            },
+        )
+    }
 
 
 @measures(
-    Figure("bc_act_ms", 1, "ms", None, Direction.UNDER, False,
-           "one call of the policy on one thread, two cameras, median wall time"),
-    Figure("compact_encode_ms", 1, "ms", None, Direction.UNDER, False,
-           "compact image encoder, two 128x128 images on one thread, median wall time"),
-    Figure("lite0_encode_ms", 1, "ms", None, Direction.UNDER, False,
-           "frozen EfficientNet-Lite0, two 128x128 images on one thread, median wall time"),
+    Figure(
+        "bc_act_ms",
+        1,
+        "ms",
+        None,
+        Direction.UNDER,
+        False,
+        "one call of the policy on one thread, two cameras, median wall time",
+    ),
+    Figure(
+        "compact_encode_ms",
+        1,
+        "ms",
+        None,
+        Direction.UNDER,
+        False,
+        "compact image encoder, two 128x128 images on one thread, median wall time",
+    ),
+    Figure(
+        "lite0_encode_ms",
+        1,
+        "ms",
+        None,
+        Direction.UNDER,
+        False,
+        "frozen EfficientNet-Lite0, two 128x128 images on one thread, median wall time",
+    ),
 )
 def thinking(settings: Settings) -> Mapping[str, Measurement]:
     """Measure policy and encoders in a process of their own."""

@@ -39,8 +39,15 @@ def program(domain: int, name: str, *arguments: str) -> Iterator[subprocess.Pope
     """Start an executable of `tutelage_nodes`; SIGINT ends it at the end, SIGKILL where that does not help."""
     variables = environment(domain)
     path = packages.executable(PACKAGE, name, variables)
-    process = subprocess.Popen([str(path), *arguments], env=variables, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [str(path), *arguments],
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         yield process
     finally:

@@ -15,8 +15,17 @@ ADMISSIONS_PER_BLOCK = 50
 WARM_UP_BLOCKS = 10
 
 
-@measures(Figure("gate_admit_us", 1, "us", 200.0, Direction.UNDER, False,
-                 "processor time of one SafetyGate.admit, median over blocks of free, clamped and refused steps"))
+@measures(
+    Figure(
+        "gate_admit_us",
+        1,
+        "us",
+        200.0,
+        Direction.UNDER,
+        False,
+        "processor time of one SafetyGate.admit, median over blocks of free, clamped and refused steps",
+    )
+)
 def gate(_: Settings) -> Mapping[str, Measurement]:
     """Measure admissions against a moving measured pose."""
     import numpy as np
@@ -51,6 +60,15 @@ def gate(_: Settings) -> Mapping[str, Measurement]:
             judge.admit(command, state, command.stamp_ns)
         if block >= WARM_UP_BLOCKS:
             micros.append((time.thread_time_ns() - begun_ns) / ADMISSIONS_PER_BLOCK / 1e3)
-    return {"gate_admit_us": Measurement(statistics.median(micros), extra={
-        "p99_us": float(np.percentile(micros, 99)), "refused": judge.refused, "clamped": judge.clamped,
-        "admissions": (WARM_UP_BLOCKS + BLOCKS) * ADMISSIONS_PER_BLOCK, "latch": judge.latch})}
+    return {
+        "gate_admit_us": Measurement(
+            statistics.median(micros),
+            extra={
+                "p99_us": float(np.percentile(micros, 99)),
+                "refused": judge.refused,
+                "clamped": judge.clamped,
+                "admissions": (WARM_UP_BLOCKS + BLOCKS) * ADMISSIONS_PER_BLOCK,
+                "latch": judge.latch,
+            },
+        )
+    }

@@ -46,8 +46,16 @@ class Timeline:
     @classmethod
     def from_probe(cls, data: Mapping[str, Sequence[Mapping[str, object]]], period_ns: int) -> Timeline:
         """Read what `latency_probe` prints."""
-        executed = [Executed(int(str(row["sequence"])), Source(int(str(row["source"]))), int(str(row["stamp_ns"])),
-                             int(str(row["executed_ns"])), tuple(row["reasons"])) for row in data["executed"]]  # type: ignore[arg-type]
+        executed = [
+            Executed(
+                int(str(row["sequence"])),
+                Source(int(str(row["source"]))),
+                int(str(row["stamp_ns"])),
+                int(str(row["executed_ns"])),
+                tuple(row["reasons"]),
+            )
+            for row in data["executed"]
+        ]  # type: ignore[arg-type]
         return cls(executed, frozenset(int(str(row["stamp_ns"])) for row in data["chunks"]), period_ns)
 
     def episodes(self) -> Iterator[list[Executed]]:
@@ -69,13 +77,18 @@ class Timeline:
         Args:
             fresh: those that answer an observation at once (its camera stamp is theirs), or those between chunks.
         """
-        return [(a.executed_ns - a.stamp_ns) / 1e6 for episode in self.episodes() for a in episode
-                if a.source is Source.POLICY and (a.stamp_ns in self._chunk_stamps_ns) == fresh]
+        return [
+            (a.executed_ns - a.stamp_ns) / 1e6
+            for episode in self.episodes()
+            for a in episode
+            if a.source is Source.POLICY and (a.stamp_ns in self._chunk_stamps_ns) == fresh
+        ]
 
     def gaps_ms(self) -> list[float]:
         """Return the time from each executed action to the next one of its episode [ms]."""
-        return [(b.executed_ns - a.executed_ns) / 1e6 for episode in self.episodes()
-                for a, b in itertools.pairwise(episode)]
+        return [
+            (b.executed_ns - a.executed_ns) / 1e6 for episode in self.episodes() for a, b in itertools.pairwise(episode)
+        ]
 
     def held_periods(self) -> int:
         """Return the periods in which the arm held for want of a legal step."""
@@ -88,8 +101,12 @@ class Timeline:
 
     def late_periods(self) -> int:
         """Return the periods that were over when their step was executed."""
-        return sum(a.executed_ns - a.stamp_ns > self._period_ns for episode in self.episodes() for a in episode
-                   if a.source is not Source.HOLD)
+        return sum(
+            a.executed_ns - a.stamp_ns > self._period_ns
+            for episode in self.episodes()
+            for a in episode
+            if a.source is not Source.HOLD
+        )
 
     def missed_periods(self) -> int:
         """Return the periods of episodes in which no step that was meant for them was executed."""

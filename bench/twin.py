@@ -71,7 +71,8 @@ def run_twin(cameras: bool, first_seed: int) -> Pace:
 def measure_pace(cameras: bool, processes: int) -> Measurement:
     """Return the joint pace of `processes` twins, each on a core of its own."""
     paces: list[Pace] = measure_in_children(
-        run_twin, [(cameras, FIRST_SEED + 1000 * number) for number in range(processes)], pin=True)
+        run_twin, [(cameras, FIRST_SEED + 1000 * number) for number in range(processes)], pin=True
+    )
     return Measurement(
         value=sum(p.steps / p.wall_s for p in paces),
         episodes=sum(p.episodes for p in paces),
@@ -85,22 +86,49 @@ def measure_pace(cameras: bool, processes: int) -> Measurement:
     )
 
 
-@measures(Figure("twin_two_cameras_steps_per_s", 1, "steps/s", 100.0, Direction.AT_LEAST, False,
-                 "twin with two 128x128 cameras, 10 Hz control, one process on one core"))
+@measures(
+    Figure(
+        "twin_two_cameras_steps_per_s",
+        1,
+        "steps/s",
+        100.0,
+        Direction.AT_LEAST,
+        False,
+        "twin with two 128x128 cameras, 10 Hz control, one process on one core",
+    )
+)
 def two_cameras(_: Settings) -> Mapping[str, Measurement]:
     """Measure one process with cameras."""
     return {"twin_two_cameras_steps_per_s": measure_pace(cameras=True, processes=1)}
 
 
-@measures(Figure("twin_two_cameras_two_processes_steps_per_s", 1, "steps/s", 200.0, Direction.AT_LEAST, False,
-                 "the same in two processes on two cores, together"))
+@measures(
+    Figure(
+        "twin_two_cameras_two_processes_steps_per_s",
+        1,
+        "steps/s",
+        200.0,
+        Direction.AT_LEAST,
+        False,
+        "the same in two processes on two cores, together",
+    )
+)
 def two_processes(_: Settings) -> Mapping[str, Measurement]:
     """Measure two processes with cameras."""
     return {"twin_two_cameras_two_processes_steps_per_s": measure_pace(cameras=True, processes=2)}
 
 
-@measures(Figure("twin_no_cameras_steps_per_s", 1, "steps/s", 300.0, Direction.AT_LEAST, False,
-                 "twin without cameras, one process on one core"))
+@measures(
+    Figure(
+        "twin_no_cameras_steps_per_s",
+        1,
+        "steps/s",
+        300.0,
+        Direction.AT_LEAST,
+        False,
+        "twin without cameras, one process on one core",
+    )
+)
 def no_cameras(_: Settings) -> Mapping[str, Measurement]:
     """Measure one process without cameras."""
     return {"twin_no_cameras_steps_per_s": measure_pace(cameras=False, processes=1)}

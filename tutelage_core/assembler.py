@@ -27,11 +27,12 @@ class ObservationAssembler:
         self._states: deque[ArmState] = deque(maxlen=KEPT_STATES)
         self._last_ns = -1
 
-    def restart(self, not_before_ns: int) -> None:
-        """Forget everything older than `not_before_ns` [ns]; what has come since is kept."""
+    def restart(self, not_before_ns: int) -> Observation | None:
+        """Forget everything older than `not_before_ns` [ns]; return the observation that has come since, if any."""
         self._frames = {name: f for name, f in self._frames.items() if f.stamp_ns >= not_before_ns}
         self._states = deque((s for s in self._states if s.stamp_ns >= not_before_ns), maxlen=KEPT_STATES)
         self._last_ns = not_before_ns - 1
+        return self._take()
 
     def add_frame(self, camera: str, frame: Frame) -> Observation | None:
         """Add a frame; return an observation when it completes one.

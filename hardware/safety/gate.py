@@ -148,8 +148,8 @@ class SafetyGate:
         newer_sequence = command.sequence > self._last_sequence or command.sequence == 1
         if not (newer_stamp and newer_sequence):
             return Reason.OUT_OF_ORDER
-        if (_norm(step[:3]) > limits.refuse_ratio * limits.max_step_m
-                or _norm(step[3:6]) > limits.refuse_ratio * limits.max_step_rad):
+        ratio = limits.refuse_ratio * (1.0 + EXACT)
+        if _norm(step[:3]) > ratio * limits.max_step_m or _norm(step[3:6]) > ratio * limits.max_step_rad:
             return Reason.STEP_TOO_LARGE
         return None
 

@@ -20,8 +20,8 @@ class BcModelConfig:
 
     Attributes:
         encoder: image encoder by name; one trunk per camera when it is trainable, one shared trunk when frozen.
-        state_keys: state given to the policy, in this order. Velocities and wrench are left out on purpose: they
-            tell what was just commanded, and a clone then copies the past instead of looking.
+        state_keys: state given to the policy, in this order. Joint velocities and wrench are left out: they
+            tell what was just commanded, and a clone may copy that instead of looking.
         history: observations in the window, the newest last.
         chunk: steps that are predicted.
         replan_every: steps that are executed before the policy is asked again.
@@ -94,8 +94,7 @@ class BcConfig:
         epochs: passes over the training frames; with `budget_s`, whichever ends first.
         budget_s: wall time of the whole training [s]; None for no limit. The learning rate then follows the clock,
             so two runs with a budget are alike but not equal bit for bit.
-        batch_size: frames in a batch. Small ones learn more from the same time on a CPU, whose throughput hardly
-            grows with the batch.
+        batch_size: frames in a batch; a smaller one takes more steps in the same time.
         learning_rate: peak of AdamW's learning rate.
         weight_decay: of AdamW.
         warmup_steps: batches over which the learning rate rises linearly; a half cosine to 0 follows.

@@ -37,11 +37,14 @@ def broken(_: Settings) -> Mapping[str, Measurement]:
 KNOWN = (Benchmark((FAKE,), fake), Benchmark((SLOW,), broken))
 
 
-@pytest.mark.parametrize(("direction", "below", "on", "above"), [
-    (Direction.AT_LEAST, False, True, True),
-    (Direction.AT_MOST, True, True, False),
-    (Direction.UNDER, True, False, False),
-])
+@pytest.mark.parametrize(
+    ("direction", "below", "on", "above"),
+    [
+        (Direction.AT_LEAST, False, True, True),
+        (Direction.AT_MOST, True, True, False),
+        (Direction.UNDER, True, False, False),
+    ],
+)
 def test_bound_is_met_on_its_own_side_only(direction, below, on, above):
     figure = replace(FAKE, direction=direction)
     assert [figure.met(v) for v in (9.9, 10.0, 10.1)] == [below, on, above]
@@ -55,10 +58,21 @@ def test_figure_without_bound_is_neither_met_nor_unmet():
 def test_registry_holds_the_figures_of_step_one_once_each():
     names = [f.name for b in benchmarks() for f in b.figures]
     assert len(names) == len(set(names))
-    assert {"twin_two_cameras_steps_per_s", "twin_two_cameras_two_processes_steps_per_s", "twin_no_cameras_steps_per_s",
-            "camera_640x480_30hz_frames_lost", "camera_640x480_30hz_median_ms", "camera_640x480_30hz_p99_ms",
-            "live_latency_median_ms", "live_latency_p99_ms", "live_missed_periods", "graph_vs_loop_ratio",
-            "policy_pick_cube_successes", "bring_up_tear_down", "gate_admit_us"} <= set(names)
+    assert {
+        "twin_two_cameras_steps_per_s",
+        "twin_two_cameras_two_processes_steps_per_s",
+        "twin_no_cameras_steps_per_s",
+        "camera_640x480_30hz_frames_lost",
+        "camera_640x480_30hz_median_ms",
+        "camera_640x480_30hz_p99_ms",
+        "live_latency_median_ms",
+        "live_latency_p99_ms",
+        "live_missed_periods",
+        "graph_vs_loop_ratio",
+        "policy_pick_cube_successes",
+        "bring_up_tear_down",
+        "gate_admit_us",
+    } <= set(names)
 
 
 def test_two_figures_of_one_name_are_refused():
@@ -124,15 +138,19 @@ def test_figures_of_one_benchmark_come_from_one_run():
     assert len(calls) == 1
 
 
-def action(sequence: int, period: float, late_ms: float = 15.0, source: Source = Source.POLICY,
-           reasons: tuple[str, ...] = ()) -> Executed:
+def action(
+    sequence: int, period: float, late_ms: float = 15.0, source: Source = Source.POLICY, reasons: tuple[str, ...] = ()
+) -> Executed:
     stamp_ns = round(period * PERIOD_NS)
     return Executed(sequence, source, stamp_ns, stamp_ns + round(late_ms * 1e6), reasons)
 
 
 def test_steady_episodes_miss_no_period_and_a_new_episode_is_no_gap():
-    timeline = Timeline([action(1, 0), action(2, 1), action(3, 2), action(1, 9), action(2, 10)],
-                        frozenset({0, 9 * PERIOD_NS}), PERIOD_NS)
+    timeline = Timeline(
+        [action(1, 0), action(2, 1), action(3, 2), action(1, 9), action(2, 10)],
+        frozenset({0, 9 * PERIOD_NS}),
+        PERIOD_NS,
+    )
     assert timeline.missed_periods() == 0
     assert len(list(timeline.episodes())) == 2
     assert timeline.latencies_ms(fresh=True) == [15.0, 15.0]
@@ -171,5 +189,5 @@ def test_numbered_video_spells_the_numbers_of_its_frames(tmp_path: Path, monkeyp
     for number in range(40):
         got, frame = video.read()
         assert got
-        squares = [frame[:side, bit * side:(bit + 1) * side].mean() for bit in range(camera.BITS)]
+        squares = [frame[:side, bit * side : (bit + 1) * side].mean() for bit in range(camera.BITS)]
         assert sum(1 << bit for bit, mean in enumerate(squares) if mean >= 128) == number

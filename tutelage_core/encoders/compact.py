@@ -1,8 +1,8 @@
 """A compact trunk that is trained along: five convolutions, stride 8, about 0.13 M weights.
 
-At 128 px it is sharper than a frozen ImageNet trunk at localising a 4 cm cube, and several times cheaper. It has no
-normalisation layer: batch statistics would tie one image's features to another's, and at this depth He initialisation
-trains as well without.
+On rendered 128 px scenes such a trunk localised a 4 cm cube better than a frozen ImageNet trunk did, several times
+cheaper. It has no normalisation layer: batch statistics would tie one image's features to another's, and in a short
+comparison batch normalisation gained nothing.
 """
 
 from __future__ import annotations

@@ -197,6 +197,8 @@ class ImageMessage:
         Raises:
             ValueError: the image has another size.
         """
+        if image.shape != self._pixels.shape:
+            raise ValueError(f"image of shape {image.shape} does not fit a message of shape {self._pixels.shape}")
         self._pixels[...] = image
         self.message.header.stamp = to_time(stamp_ns)
         return self.message

@@ -33,12 +33,24 @@ class LatencyProbe(Node):
     def _on_executed(self, message: ti.ExecutedAction) -> None:
         executed_ns = convert.to_ns(message.executed_at)
         self.first_ns = executed_ns if self.first_ns is None else self.first_ns
-        self.executed.append({"sequence": message.sequence, "source": message.source, "reasons": list(message.reasons),
-                              "stamp_ns": convert.to_ns(message.header.stamp), "executed_ns": executed_ns})
+        self.executed.append(
+            {
+                "sequence": message.sequence,
+                "source": message.source,
+                "reasons": list(message.reasons),
+                "stamp_ns": convert.to_ns(message.header.stamp),
+                "executed_ns": executed_ns,
+            }
+        )
 
     def _on_chunk(self, message: ti.ActionChunk) -> None:
-        self.chunks.append({"stamp_ns": convert.to_ns(message.header.stamp), "inference_s": message.inference_s,
-                            "seen_ns": self.get_clock().now().nanoseconds})
+        self.chunks.append(
+            {
+                "stamp_ns": convert.to_ns(message.header.stamp),
+                "inference_s": message.inference_s,
+                "seen_ns": self.get_clock().now().nanoseconds,
+            }
+        )
 
 
 def probe(arguments: Sequence[str]) -> int:

@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -21,6 +20,7 @@ from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
 
 from tutelage_nodes import topics
+from tutelage_nodes.executor import KeptWaitSetExecutor
 
 P = TypeVar("P")
 DISCOVERY_S = 1.0
@@ -145,7 +145,7 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    executor = SingleThreadedExecutor()
+    executor = KeptWaitSetExecutor()
     stop = threading.Event()
     threading.Thread(target=_wait_for_end, args=(stop, executor), name="signals", daemon=True).start()
     code = 0
@@ -161,7 +161,7 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
         else:
             node.get_logger().info("ready")
             while not stop.is_set():
-                executor.spin_once()
+                executor.turn()
     except TutelageError as error:
         print(f"{make.__name__}: {error}", file=sys.stderr, flush=True)
         code = 1
@@ -175,7 +175,7 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
     sys.exit(code)
 
 
-def _wait_for_end(stop: threading.Event, executor: SingleThreadedExecutor) -> None:
+def _wait_for_end(stop: threading.Event, executor: KeptWaitSetExecutor) -> None:
     signal.sigwait(END_SIGNALS)
     stop.set()
     executor.wake()

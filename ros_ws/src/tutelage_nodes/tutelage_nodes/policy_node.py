@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from policies.policy import Policy
 from policies.registry import find_checkpoint, load_policy
@@ -12,7 +13,7 @@ from sensor_msgs.msg import Image
 from tutelage_core.assembler import ObservationAssembler
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
-from tutelage_core.contract import NS_PER_S, check_fit, load_contract
+from tutelage_core.contract import NS_PER_S, STATE_KEYS, check_fit, load_contract
 from tutelage_core.types import ArmState, Observation
 from tutelage_core.window import ObservationWindow
 from tutelage_interfaces import msg as ti
@@ -21,6 +22,9 @@ from tutelage_interfaces.srv import ResetPolicy
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
+
+
+WARM_UP_THOUGHTS = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._chunks = ChunkBuffer(spec.replan_every)
         self._assembler = ObservationAssembler(spec.cameras, spec.state_keys,
                                                round(self.params.sync_tolerance_s * NS_PER_S))
+        self._warm_up()
         self._active, self._not_before_ns = False, 0
         self._waiting: Observation | None = None
         self._thought_s: list[float] = []
@@ -71,6 +76,15 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
         self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
         self.create_service(ResetPolicy, topics.POLICY_RESET, self._on_reset)
+
+    def _warm_up(self) -> None:
+        """Think a few times about nothing: the first thoughts of a network take many times as long as the later ones."""
+        spec = self._policy.spec
+        images = {name: np.zeros((need.height, need.width, 3), dtype=np.uint8) for name, need in spec.cameras.items()}
+        nothing = Observation(0, images, {key: np.zeros(STATE_KEYS[key]) for key in spec.state_keys})
+        self._policy.reset("", 0)
+        for _ in range(WARM_UP_THOUGHTS):
+            self._policy.act((nothing,) * spec.history)
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say how long the policy thinks."""
@@ -122,11 +136,11 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             response.message = f"{NOT_CONNECTED}: nobody listens on {topics.POLICY_CHUNK}"
             return response
         self._not_before_ns = convert.to_ns(request.not_before)
-        self._assembler.restart(self._not_before_ns)
+        # not active until the session says that the episode runs
+        self._active, self._waiting = False, self._assembler.restart(self._not_before_ns)
         self._window.clear()
         self._chunks.clear()
         self._policy.reset(request.task, request.seed)
-        self._active, self._waiting = False, None  # until the session says that the episode runs
         response.accepted = True
         response.replan_every = self._policy.spec.replan_every
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,9 @@ from tutelage_nodes.node import TutelageNode, run_node
 BACKLOG = 200
 """Messages a topic may wait for the disk before the oldest is lost."""
 
+RECORDER_NICENESS = 5
+"""The recorder has a backlog and can wait; arm and policy cannot. Lower priority than theirs on a machine of few cores."""
+
 DRAIN_S = 2.0
 """How long a closing episode waits for messages that are still on their way [s]."""
 
@@ -49,6 +53,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
 
     def setup(self) -> None:
         """Open the topics."""
+        os.nice(RECORDER_NICENESS)
         contract = load_contract(self.params.robot)
         self._contract = to_mapping(contract)
         self._cameras = tuple(contract.cameras)

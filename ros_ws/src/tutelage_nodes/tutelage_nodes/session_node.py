@@ -60,6 +60,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._steady = SteadyClock()
         self._session = Session()
         self._stages = Stages(self._steady)
+        # what was last seen outlives a restart: the first observation of an episode may be there already
+        self._state_ns = self._status_ns = self._not_before_ns = -1
+        self._status: ti.TaskStatus | None = None
         self._restart_driver(contract.period_ns, replan_every=1)
         self._period_ns = contract.period_ns
         self._goal: RunEpisode.Goal | None = None
@@ -86,8 +89,6 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._chunks = ChunkBuffer(replan_every)
         self._arbiter = Arbiter(self._chunks)
         self._pulse = EpisodeClock(self._chunks, period_ns)
-        self._state_ns = self._status_ns = self._not_before_ns = -1
-        self._status: ti.TaskStatus | None = None
         self._steps = self._interventions = self._limit = 0
         self._awaiting = False
         self._progress_ns = self._steady.now_ns()

@@ -133,7 +133,8 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
 
     def _publish_state(self, now_ns: int) -> None:
         twin = self._require_twin()
-        self._clock_pub.publish(ClockMsg(clock=convert.to_time(now_ns)))
+        if self._clock_pub.get_subscription_count():
+            self._clock_pub.publish(ClockMsg(clock=convert.to_time(now_ns)))
         self._last_state = convert.to_arm_state_msg(dataclasses.replace(twin.arm_state(), stamp_ns=now_ns))
         self._last_status = convert.to_task_status_msg(now_ns, twin.task_status())
         self._status_pub.publish(self._last_status)
