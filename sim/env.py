@@ -29,8 +29,13 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(self, task: str = "PickCube", robot: str | RobotContract = "twin", cameras: bool = True,
-                 render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        task: str = "PickCube",
+        robot: str | RobotContract = "twin",
+        cameras: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
         """Build the twin.
 
         Args:
@@ -61,8 +66,9 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """Steps after which an episode is truncated."""
         return self.twin.step_limit
 
-    def reset(self, *, seed: int | None = None,
-              options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Start an episode; the same `seed` gives the same one, bit for bit. Without a seed the next one is drawn."""
         super().reset(seed=seed)
         self.twin.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
@@ -103,8 +109,14 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def _info(self, executed: np.ndarray, reasons: tuple[str, ...]) -> dict[str, Any]:
         status = self.twin.task_status()
-        return {"success": status.success, "progress": status.progress, "failure": status.failure,
-                "instruction": self.twin.instruction, "executed": executed, "reasons": reasons}
+        return {
+            "success": status.success,
+            "progress": status.progress,
+            "failure": status.failure,
+            "instruction": self.twin.instruction,
+            "executed": executed,
+            "reasons": reasons,
+        }
 
     def _observation_space(self) -> spaces.Dict:
         parts: dict[str, spaces.Space[Any]] = {}

@@ -79,8 +79,11 @@ def grasp_step(
     offset = here - position
     apart = math.hypot(offset[0], offset[1])
     skew = apart + 0.04 * max(0.0, abs(turn[2]) - 0.1)  # a skewed gripper needs the same room as a misplaced one
-    nearness = 1.0 - _ramp(np.linalg.norm(state.T_base_tcp.position - position) + 0.03 * abs(turn[2]),
-                           settings.closed_m, settings.closing_m)
+    nearness = 1.0 - _ramp(
+        np.linalg.norm(state.T_base_tcp.position - position) + 0.03 * abs(turn[2]),
+        settings.closed_m,
+        settings.closing_m,
+    )
     squeeze = width_m + 0.004 - state.gripper_opening * gripper_width_m
     held = nearness * _ramp(squeeze, -0.006, 0.0)
 

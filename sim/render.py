@@ -41,8 +41,12 @@ class WorldRenderer:
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION,
-                     mujoco.mjtRndFlag.mjRND_SKYBOX, mujoco.mjtRndFlag.mjRND_HAZE):
+        for flag in (
+            mujoco.mjtRndFlag.mjRND_SHADOW,
+            mujoco.mjtRndFlag.mjRND_REFLECTION,
+            mujoco.mjtRndFlag.mjRND_SKYBOX,
+            mujoco.mjtRndFlag.mjRND_HAZE,
+        ):
             self._scene.flags[flag] = False
         self._free = weakref.finalize(self, _free, self._gl, self._context)
         self._texture = model.texture(TABLE_TEXTURE).id
@@ -64,8 +68,9 @@ class WorldRenderer:
             raise UnknownNameError("camera", camera, self._views)
         self._gl.make_current()
         mujoco.mj_camlight(self._world.model, self._world.data)
-        mujoco.mjv_updateScene(self._world.model, self._world.data, view.option, None, view.camera,
-                               mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        mujoco.mjv_updateScene(
+            self._world.model, self._world.data, view.option, None, view.camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
         mujoco.mjr_render(view.viewport, self._scene, self._context)
         mujoco.mjr_readPixels(view.pixels, None, view.viewport, self._context)
         return np.ascontiguousarray(view.pixels[::-1])

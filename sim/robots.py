@@ -71,8 +71,9 @@ def load_robot(arm: ArmContract, impedance: ImpedanceSettings, gripper: GripperS
     spec = mujoco.MjSpec.from_file(str(build_assets() / MODEL_FILE))
     names = tuple(j.name for j in spec.joints if j.name not in FINGER_JOINTS)
     if names != arm.joints:
-        raise ConfigurationError(f"the contract's joints {', '.join(arm.joints)} are not the model's, "
-                                 f"{', '.join(names)}")
+        raise ConfigurationError(
+            f"the contract's joints {', '.join(arm.joints)} are not the model's, {', '.join(names)}"
+        )
     for geom in spec.geoms:
         geom.group = FINGER_GROUP if geom.parent.name in FINGERS else ARM_GROUP
         geom.rgba = np.append(np.minimum(geom.rgba[:3], WHITEST), 1.0)
@@ -102,15 +103,38 @@ def _with_first(value: object, first: float) -> object:
 
 def _add_contact_shapes(spec: mujoco.MjSpec, gripper: GripperSettings) -> None:
     for index, (body, start, end, radius) in enumerate(_CONTACT_CAPSULES):
-        spec.body(body).add_geom(name=f"{body}_contact{index}", type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-                                 fromto=[*start, *end], size=[radius, 0.0, 0.0], mass=0.0, group=CONTACT_GROUP,
-                                 **ROBOT_BITS)
+        spec.body(body).add_geom(
+            name=f"{body}_contact{index}",
+            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+            fromto=[*start, *end],
+            size=[radius, 0.0, 0.0],
+            mass=0.0,
+            group=CONTACT_GROUP,
+            **ROBOT_BITS,
+        )
     for finger, pad in zip(FINGERS, PADS, strict=True):
-        spec.body(finger).add_geom(name=pad, type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0.0, 0.005, 0.0445],
-                                   size=[0.009, 0.005, 0.0095], mass=0.0, group=CONTACT_GROUP, condim=4, priority=1,
-                                   friction=list(gripper.friction), solref=[0.008, 1.0], **ROBOT_BITS)
-        spec.body(finger).add_geom(name=f"{finger}_contact", type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0.0, 0.014, 0.018],
-                                   size=[0.01, 0.01, 0.017], mass=0.0, group=CONTACT_GROUP, **ROBOT_BITS)
+        spec.body(finger).add_geom(
+            name=pad,
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[0.0, 0.005, 0.0445],
+            size=[0.009, 0.005, 0.0095],
+            mass=0.0,
+            group=CONTACT_GROUP,
+            condim=4,
+            priority=1,
+            friction=list(gripper.friction),
+            solref=[0.008, 1.0],
+            **ROBOT_BITS,
+        )
+        spec.body(finger).add_geom(
+            name=f"{finger}_contact",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[0.0, 0.014, 0.018],
+            size=[0.01, 0.01, 0.017],
+            mass=0.0,
+            group=CONTACT_GROUP,
+            **ROBOT_BITS,
+        )
 
 
 def _add_gripper(spec: mujoco.MjSpec, gripper: GripperSettings) -> None:
@@ -121,8 +145,9 @@ def _add_gripper(spec: mujoco.MjSpec, gripper: GripperSettings) -> None:
     tendon = spec.add_tendon(name="opening")
     for name in FINGER_JOINTS:
         tendon.wrap_joint(name, 1.0)
-    coupling = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=FINGER_JOINTS[0], name2=FINGER_JOINTS[1],
-                                 objtype=mujoco.mjtObj.mjOBJ_JOINT)
+    coupling = spec.add_equality(
+        type=mujoco.mjtEq.mjEQ_JOINT, name1=FINGER_JOINTS[0], name2=FINGER_JOINTS[1], objtype=mujoco.mjtObj.mjOBJ_JOINT
+    )
     coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
     coupling.solref = [0.006, 1.0]
     actuator = spec.add_actuator(name=GRIPPER, trntype=mujoco.mjtTrn.mjTRN_TENDON, target="opening")

@@ -77,8 +77,7 @@ class Room:
 def draw_room(rng: np.random.Generator) -> Room:
     """Draw a room; the same generator state gives the same room."""
     azimuth, elevation = rng.uniform(-np.pi, np.pi), rng.uniform(np.radians(45.0), np.radians(85.0))
-    direction = -np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation),
-                           np.sin(elevation)])
+    direction = -np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     warmth, lamp = rng.uniform(-0.08, 0.08), rng.uniform(0.42, 0.62)
     hue, saturation, value = rng.uniform(0.08, 0.75), rng.uniform(0.03, 0.4), rng.uniform(0.4, 0.85)
     other = float(np.clip(value + rng.choice([-1.0, 1.0]) * rng.uniform(0.08, 0.22), 0.2, 0.9))
@@ -102,8 +101,11 @@ def draw_room(rng: np.random.Generator) -> Room:
 def _draw_jitter(rng: np.random.Generator, shift_m: float) -> CameraJitter:
     """Draw with `shift_m` [m] and half a degree rms in all, and half a per cent of the field of view."""
     per_axis = 1.0 / np.sqrt(3.0)
-    return CameraJitter(rng.normal(0.0, shift_m * per_axis, 3), rng.normal(0.0, np.radians(0.5) * per_axis, 3),
-                        float(1.0 + np.clip(rng.normal(0.0, 0.005), -0.015, 0.015)))
+    return CameraJitter(
+        rng.normal(0.0, shift_m * per_axis, 3),
+        rng.normal(0.0, np.radians(0.5) * per_axis, 3),
+        float(1.0 + np.clip(rng.normal(0.0, 0.005), -0.015, 0.015)),
+    )
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Colour:

@@ -26,8 +26,9 @@ SETTLE_STEPS = 50
 class Twin:
     """Plays the robot controller, the cameras and the world for one task."""
 
-    def __init__(self, contract: RobotContract, task: str = "PickCube", seed: int = 0,
-                 settings: WorldSettings | None = None) -> None:
+    def __init__(
+        self, contract: RobotContract, task: str = "PickCube", seed: int = 0, settings: WorldSettings | None = None
+    ) -> None:
         """Build the world and reset it with `seed`. The renderer opens with the first picture.
 
         Raises:

@@ -47,8 +47,10 @@ class TwinCamera:
             raise CameraError(f"camera '{self._name}' is not started; call start() first")
         now_ns, episode = self._twin.time_ns, self._twin.resets
         if self._last is not None and self._last[0] == episode and now_ns - self._last[1] < self._period_ns:
-            raise CameraError(f"camera '{self._name}': no frame within {timeout_s} s; the next one is due at "
-                              f"{self._last[1] + self._period_ns} ns, the twin's time is {now_ns} ns: advance it")
+            raise CameraError(
+                f"camera '{self._name}': no frame within {timeout_s} s; the next one is due at "
+                f"{self._last[1] + self._period_ns} ns, the twin's time is {now_ns} ns: advance it"
+            )
         frame = Frame(self._twin.render(self._name), now_ns, self._sequence)
         self._sequence += 1
         self._last = (episode, now_ns)

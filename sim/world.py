@@ -87,8 +87,14 @@ class World:
         self._tcp_body = int(model.site_bodyid[self._tcp])
         self._mocap = int(model.body_mocapid[model.body(TARGET_BODY).id])
         self._gripper = model.actuator(GRIPPER).id
-        self._cameras = {n: (model.cam_pos[model.camera(n).id].copy(), model.cam_quat[model.camera(n).id].copy(),
-                             float(model.cam_fovy[model.camera(n).id])) for n in CAMERA_MOUNTS}
+        self._cameras = {
+            n: (
+                model.cam_pos[model.camera(n).id].copy(),
+                model.cam_quat[model.camera(n).id].copy(),
+                float(model.cam_fovy[model.camera(n).id]),
+            )
+            for n in CAMERA_MOUNTS
+        }
         self._jacobian = np.zeros((6, model.nv))
         self.steps = 0
 
@@ -172,7 +178,7 @@ class World:
         texture = model.texture(TABLE_TEXTURE)
         start = int(model.tex_adr[texture.id])
         pixels = room.table_texture().reshape(-1)
-        model.tex_data[start:start + pixels.size] = pixels
+        model.tex_data[start : start + pixels.size] = pixels
         for name, (position, quaternion, fovy) in self._cameras.items():
             jitter, camera = room.cameras[name], model.camera(name).id
             turn = rotation_vector_to_xyzw(jitter.turn)[[3, 0, 1, 2]]
@@ -211,22 +217,47 @@ def _build(contract: RobotContract, task: Task, settings: WorldSettings) -> mujo
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    spec.worldbody.add_light(name="lamp", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=[0.0, 0.0, 2.0],
-                             castshadow=False, ambient=[0.0] * 3, specular=[0.1] * 3)
-    spec.add_texture(name=TABLE_TEXTURE, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_SIZE, height=TEXTURE_SIZE,
-                     builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT, nchannel=3)
+    spec.worldbody.add_light(
+        name="lamp",
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=[0.0, 0.0, 2.0],
+        castshadow=False,
+        ambient=[0.0] * 3,
+        specular=[0.1] * 3,
+    )
+    spec.add_texture(
+        name=TABLE_TEXTURE,
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        width=TEXTURE_SIZE,
+        height=TEXTURE_SIZE,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        nchannel=3,
+    )
     material = spec.add_material(name="table", specular=0.1, shininess=0.1, reflectance=0.0, texrepeat=[2.0, 2.0])
     material.textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = TABLE_TEXTURE
     looks = {"contype": 0, "conaffinity": 0, "group": WORLD_GROUP}
     plane = mujoco.mjtGeom.mjGEOM_PLANE
     # the third size is the drawn grid's spacing: a small one costs milliseconds a frame
     spec.worldbody.add_geom(name="floor", type=plane, pos=[0.0, 0.0, FLOOR_Z_M], size=[3.0, 3.0, 5.0], **looks)
-    spec.worldbody.add_geom(name="wall", type=plane, pos=[-1.2, 0.0, 1.0], size=[3.0, 3.0, 5.0],
-                            quat=[np.cos(np.pi / 4), 0.0, np.sin(np.pi / 4), 0.0], **looks)
-    spec.worldbody.add_geom(name="table", type=plane, pos=[0.4, 0.0, 0.0], size=[0.6, 0.6, 5.0], material="table",
-                            **looks)
-    spec.worldbody.add_geom(name="table_contact", type=plane, size=[1.0, 1.0, 5.0], group=CONTACT_GROUP,
-                            friction=[0.4, 0.005, 0.0001], **WORLD_BITS)
+    spec.worldbody.add_geom(
+        name="wall",
+        type=plane,
+        pos=[-1.2, 0.0, 1.0],
+        size=[3.0, 3.0, 5.0],
+        quat=[np.cos(np.pi / 4), 0.0, np.sin(np.pi / 4), 0.0],
+        **looks,
+    )
+    spec.worldbody.add_geom(
+        name="table", type=plane, pos=[0.4, 0.0, 0.0], size=[0.6, 0.6, 5.0], material="table", **looks
+    )
+    spec.worldbody.add_geom(
+        name="table_contact",
+        type=plane,
+        size=[1.0, 1.0, 5.0],
+        group=CONTACT_GROUP,
+        friction=[0.4, 0.005, 0.0001],
+        **WORLD_BITS,
+    )
 
 
 def _looking(mount: CameraMount) -> FloatArray:

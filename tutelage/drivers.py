@@ -67,7 +67,7 @@ class ExpertDriver:
         self._push = np.zeros(STEP_SIZE)
         self._sequence = 0
 
-    def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:  # noqa: ARG002 expert sees the state
+    def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:
         """Begin an episode whose disturbances follow `seed`."""
         self._rng = np.random.default_rng([seed, 20_001])
         self._burst_left = 0

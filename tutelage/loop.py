@@ -127,12 +127,14 @@ def run_episode(
         steps += 1
     final = twin.task_status()
     termination = "success" if succeeded else "time_limit"
-    return EpisodeResult(succeeded, steps, termination, interventions, dict(timer.means_ms()),
-                         "" if succeeded else final.failure)
+    return EpisodeResult(
+        succeeded, steps, termination, interventions, dict(timer.means_ms()), "" if succeeded else final.failure
+    )
 
 
-def _record(writer: EpisodeWriter, images: Mapping[str, ImageArray], index: int, stamp_ns: int,
-            status: TaskStatus) -> None:
+def _record(
+    writer: EpisodeWriter, images: Mapping[str, ImageArray], index: int, stamp_ns: int, status: TaskStatus
+) -> None:
     for name, image in images.items():
         writer.image(name, Frame(image, stamp_ns, index))
     writer.status(stamp_ns, status)

@@ -38,8 +38,10 @@ def write_report(path: Path, title: str, outcomes: Sequence[GraphOutcome], strip
     """
     stages = stage_names(outcomes)
     rows = "".join(_row(outcome, stages) for outcome in outcomes)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in
-                   ["seed", "result", "steps", "gate interventions", *(f"{s} [ms]" for s in stages)])
+    head = "".join(
+        f"<th>{html.escape(name)}</th>"
+        for name in ["seed", "result", "steps", "gate interventions", *(f"{s} [ms]" for s in stages)]
+    )
     sections = "".join(_section(outcome, strips) for outcome in outcomes if outcome.recording is not None)
     successes = sum(outcome.success for outcome in outcomes)
     low, high = wilson_interval(successes, len(outcomes)) if outcomes else (0.0, 1.0)
@@ -52,11 +54,16 @@ def write_report(path: Path, title: str, outcomes: Sequence[GraphOutcome], strip
         "<p class=note>Stages: policy = observation seen to chunk seen, transport and inference included; inference = "
         "the policy's own time; gate = command sent to executed action seen; world = executed action to next "
         "observation (physics, rendering, transport).</p></html>",
-        encoding="utf-8")
+        encoding="utf-8",
+    )
 
 
 def _row(outcome: GraphOutcome, stages: Sequence[str]) -> str:
-    verdict = "<td class=yes>success" if outcome.success else f"<td class=no>{html.escape(outcome.failure or outcome.termination)}"
+    verdict = (
+        "<td class=yes>success"
+        if outcome.success
+        else f"<td class=no>{html.escape(outcome.failure or outcome.termination)}"
+    )
     times = "".join(f"<td>{outcome.stage_ms[s]:.1f}" if s in outcome.stage_ms else "<td>" for s in stages)
     return f"<tr><td>{outcome.seed}{verdict}<td>{outcome.steps}<td>{outcome.interventions}{times}"
 
@@ -74,7 +81,9 @@ def _section(outcome: GraphOutcome, strips: Path) -> str:
     data = base64.b64encode(picture.read_bytes()).decode()
     verdict = "success" if outcome.success else outcome.failure or outcome.termination
     cameras = ", ".join(episode.images)
-    return (f"<h2>seed {outcome.seed}: {html.escape(verdict)}, {outcome.steps} steps</h2>"
-            f"<img alt='film strip of seed {outcome.seed}' src='data:image/png;base64,{data}'>"
-            f"<p class=note>“{html.escape(episode.metadata.instruction)}” · rows: {html.escape(cameras)} · "
-            f"label: step, gripper command</p>")
+    return (
+        f"<h2>seed {outcome.seed}: {html.escape(verdict)}, {outcome.steps} steps</h2>"
+        f"<img alt='film strip of seed {outcome.seed}' src='data:image/png;base64,{data}'>"
+        f"<p class=note>“{html.escape(episode.metadata.instruction)}” · rows: {html.escape(cameras)} · "
+        f"label: step, gripper command</p>"
+    )

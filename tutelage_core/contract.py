@@ -95,8 +95,10 @@ class SafetyLimits:
         """Refuse numbers that would switch a bound off or turn it round; NaN is one of them."""
         for low, high in zip(self.workspace_min_m, self.workspace_max_m, strict=True):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ConfigurationError(f"workspace_min_m {self.workspace_min_m} must be finite and lie below "
-                                         f"workspace_max_m {self.workspace_max_m}")
+                raise ConfigurationError(
+                    f"workspace_min_m {self.workspace_min_m} must be finite and lie below "
+                    f"workspace_max_m {self.workspace_max_m}"
+                )
         for name in ("max_step_m", "max_target_lead_m", "max_command_age_s", "command_timeout_s", "max_state_age_s"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
@@ -133,8 +135,9 @@ class RobotContract:
         if not 0.0 < self.control_rate_hz <= 1000.0:
             raise ConfigurationError(f"{self.name}: control_rate_hz must be in (0, 1000], got {self.control_rate_hz}")
         if len(self.arm.joints) != len(self.arm.home_joint_positions):
-            raise ConfigurationError(f"{self.name}: {len(self.arm.joints)} joints but a home of "
-                                     f"{len(self.arm.home_joint_positions)} values")
+            raise ConfigurationError(
+                f"{self.name}: {len(self.arm.joints)} joints but a home of {len(self.arm.home_joint_positions)} values"
+            )
 
     @property
     def period_ns(self) -> int:
@@ -212,13 +215,18 @@ def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
     for name, need in spec.cameras.items():
         have = contract.cameras.get(name)
         if have is None:
-            differences.append(f"camera '{name}': needed, but the robot has "
-                               f"{', '.join(sorted(contract.cameras)) or 'none'}")
+            differences.append(
+                f"camera '{name}': needed, but the robot has {', '.join(sorted(contract.cameras)) or 'none'}"
+            )
         elif (have.width, have.height) != (need.width, need.height):
-            differences.append(f"camera '{name}': needs {need.width}x{need.height} px, robot gives "
-                               f"{have.width}x{have.height} px")
-    differences += [f"state '{key}': needed, but the robot gives {', '.join(contract.state_keys)}"
-                    for key in spec.state_keys if key not in contract.state_keys]
+            differences.append(
+                f"camera '{name}': needs {need.width}x{need.height} px, robot gives {have.width}x{have.height} px"
+            )
+    differences += [
+        f"state '{key}': needed, but the robot gives {', '.join(contract.state_keys)}"
+        for key in spec.state_keys
+        if key not in contract.state_keys
+    ]
     if spec.action != contract.action:
         differences.append(f"action: policy gives {spec.action}, robot takes {contract.action}")
     if not abs(spec.control_rate_hz - contract.control_rate_hz) <= 1e-6:  # so written that NaN differs

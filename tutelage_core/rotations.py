@@ -17,12 +17,14 @@ def multiply_xyzw(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the quaternion product a * b (first b, then a), both xyzw, shape (4,)."""
     ax, ay, az, aw = (float(v) for v in a)
     bx, by, bz, bw = (float(v) for v in b)
-    return np.array([
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-        aw * bw - ax * bx - ay * by - az * bz,
-    ])
+    return np.array(
+        [
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+            aw * bw - ax * bx - ay * by - az * bz,
+        ]
+    )
 
 
 def conjugate_xyzw(q: FloatArray) -> FloatArray:
@@ -56,11 +58,13 @@ def normalize_xyzw(q: FloatArray) -> FloatArray:
 def quaternion_xyzw_to_matrix(q: FloatArray) -> FloatArray:
     """Return the rotation matrix of a unit quaternion xyzw, shape (3, 3)."""
     x, y, z, w = (float(v) for v in q)
-    return np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def apply_step(pose: Pose, step: FloatArray) -> Pose:

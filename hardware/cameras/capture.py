@@ -64,7 +64,8 @@ class CaptureCamera(ABC):
         return self._contract.driver
 
     def _wait_for_frame(self, timeout_s: float) -> None:
-        """Pace a source that does not pace itself."""
+        """Pace a source that does not pace itself; a live device does."""
+        return
 
     def _at_end(self) -> tuple[bool, cv2.typing.MatLike | None]:
         return False, None
@@ -77,7 +78,7 @@ class CaptureCamera(ABC):
         cut_width = min(width, round(height * want_width / want_height))
         cut_height = min(height, round(width * want_height / want_width))
         left, top = (width - cut_width) // 2, (height - cut_height) // 2
-        cut = pixels[top:top + cut_height, left:left + cut_width]
+        cut = pixels[top : top + cut_height, left : left + cut_width]
         return cv2.resize(cut, (want_width, want_height), interpolation=cv2.INTER_AREA)
 
 

@@ -202,8 +202,9 @@ class SafetyGate:
         self._target, self._gripper = target, gripper
         return GateDecision(
             ArmCommand(command.stamp_ns, target, gripper),
-            ExecutedStep(command.stamp_ns, command.sequence, command.source, step, executed,
-                         tuple(dict.fromkeys(reasons))),
+            ExecutedStep(
+                command.stamp_ns, command.sequence, command.source, step, executed, tuple(dict.fromkeys(reasons))
+            ),
         )
 
     def _kept_gripper(self, state: ArmState) -> float:
@@ -212,8 +213,9 @@ class SafetyGate:
             self._gripper = _opening(state)
         return _opening(state) if self._gripper is None else self._gripper
 
-    def _translate(self, start: FloatArray, shift: FloatArray, measured: FloatArray,
-                   reasons: list[Reason]) -> tuple[FloatArray, FloatArray]:
+    def _translate(
+        self, start: FloatArray, shift: FloatArray, measured: FloatArray, reasons: list[Reason]
+    ) -> tuple[FloatArray, FloatArray]:
         """Return where the step starts and where it ends: near `measured` and in the workspace.
 
         A start out of bounds (the arm was pushed away from its old target) is brought within them first. The bounds
@@ -237,8 +239,9 @@ class SafetyGate:
         # outside of the workspace, nearer to the arm may mean further out: wait until the arm has followed
         return start, near if self._inside(near, start, measured) is near else start
 
-    def _rotate(self, start: FloatArray, turn: FloatArray, measured: FloatArray,
-                reasons: list[Reason]) -> tuple[FloatArray, FloatArray]:
+    def _rotate(
+        self, start: FloatArray, turn: FloatArray, measured: FloatArray, reasons: list[Reason]
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the rotations, xyzw, in which the step starts and ends: near `measured`, as in `_translate`."""
         spin = rotation_vector_to_xyzw(turn)
         rotation = normalize_xyzw(multiply_xyzw(spin, start))

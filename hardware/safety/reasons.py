@@ -26,9 +26,19 @@ class Reason(StrEnum):
     WORKSPACE_CLAMPED = "WORKSPACE_CLAMPED"
 
 
-REFUSALS = frozenset({
-    Reason.LATCHED, Reason.WRONG_SHAPE, Reason.NOT_FINITE, Reason.STATE_NOT_FINITE, Reason.STALE_STATE,
-    Reason.FUTURE_STATE, Reason.STALE_COMMAND, Reason.FUTURE_COMMAND, Reason.OUT_OF_ORDER, Reason.STEP_TOO_LARGE,
-    Reason.COMMAND_TIMEOUT,
-})
+REFUSALS = frozenset(
+    {
+        Reason.LATCHED,
+        Reason.WRONG_SHAPE,
+        Reason.NOT_FINITE,
+        Reason.STATE_NOT_FINITE,
+        Reason.STALE_STATE,
+        Reason.FUTURE_STATE,
+        Reason.STALE_COMMAND,
+        Reason.FUTURE_COMMAND,
+        Reason.OUT_OF_ORDER,
+        Reason.STEP_TOO_LARGE,
+        Reason.COMMAND_TIMEOUT,
+    }
+)
 """Reasons for which the command is refused and the arm holds; the others clamp a small excess."""

@@ -60,8 +60,16 @@ class PickCube:
         """Add the cube."""
         body = spec.worldbody.add_body(name=CUBE, pos=[*AREA_CENTRE_M, NOMINAL_HALF_M])
         body.add_freejoint(name=CUBE)
-        body.add_geom(name=CUBE, type=mujoco.mjtGeom.mjGEOM_BOX, size=[NOMINAL_HALF_M] * 3, mass=0.075, condim=4,
-                      group=OBJECT_GROUP, rgba=[0.9, 0.1, 0.1, 1.0], **WORLD_BITS)
+        body.add_geom(
+            name=CUBE,
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[NOMINAL_HALF_M] * 3,
+            mass=0.075,
+            condim=4,
+            group=OBJECT_GROUP,
+            rgba=[0.9, 0.1, 0.1, 1.0],
+            **WORLD_BITS,
+        )
 
     def dress(self, model: mujoco.MjModel, room: Room) -> None:
         """Give the cube its colour, size, mass and friction."""
@@ -78,10 +86,17 @@ class PickCube:
         """Lay the cube somewhere in its square, turned by up to 45 degrees either way."""
         shift, yaw = rng.uniform(-AREA_HALF_M, AREA_HALF_M, 2), rng.uniform(-LARGEST_YAW, LARGEST_YAW)
         half = float(world.model.geom_size[world.model.geom(CUBE).id, 0])
-        pose = [AREA_CENTRE_M[0] + shift[0], AREA_CENTRE_M[1] + shift[1], half,
-                math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)]
+        pose = [
+            AREA_CENTRE_M[0] + shift[0],
+            AREA_CENTRE_M[1] + shift[1],
+            half,
+            math.cos(yaw / 2.0),
+            0.0,
+            0.0,
+            math.sin(yaw / 2.0),
+        ]
         address = int(world.model.joint(CUBE).qposadr[0])
-        world.data.qpos[address:address + 7] = pose
+        world.data.qpos[address : address + 7] = pose
 
     def begin(self, world: World) -> None:
         """Note the cube's height and distance at rest."""
@@ -111,8 +126,16 @@ class PickCube:
     def expert_step(self, world: World, max_step_m: float, max_step_rad: float) -> FloatArray:
         """Return the step of `sim.experts.grasp_step` for the cube."""
         body, geom = world.data.body(CUBE), world.model.geom(CUBE).id
-        return grasp_step(world.arm_state(), body.xpos.copy(), _yaw(body.xmat), 2.0 * world.model.geom_size[geom, 0],
-                          world.settings.gripper.width_m, max_step_m, max_step_rad, self._grasp)
+        return grasp_step(
+            world.arm_state(),
+            body.xpos.copy(),
+            _yaw(body.xmat),
+            2.0 * world.model.geom_size[geom, 0],
+            world.settings.gripper.width_m,
+            max_step_m,
+            max_step_rad,
+            self._grasp,
+        )
 
     def _judge(self, world: World) -> None:
         success = self._held_up >= HOLD_PERIODS

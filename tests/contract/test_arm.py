@@ -68,9 +68,14 @@ def test_nothing_works_before_connect(rig: Rig) -> None:
 def test_state_has_the_contracts_shapes_and_is_finite(rig: Rig) -> None:
     rig.arm.connect()
     state = rig.arm.read()
-    for vector, size in ((state.joint_positions, rig.joints), (state.joint_velocities, rig.joints),
-                         (state.T_base_tcp.position, 3), (state.T_base_tcp.quaternion_xyzw, 4),
-                         (state.tcp_velocity, 6), (state.wrench, 6)):
+    for vector, size in (
+        (state.joint_positions, rig.joints),
+        (state.joint_velocities, rig.joints),
+        (state.T_base_tcp.position, 3),
+        (state.T_base_tcp.quaternion_xyzw, 4),
+        (state.tcp_velocity, 6),
+        (state.wrench, 6),
+    ):
         assert vector.shape == (size,)
         assert vector.dtype == np.float64
         assert np.isfinite(vector).all()

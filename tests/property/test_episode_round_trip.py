@@ -31,8 +31,15 @@ def vectors(size: int, elements: st.SearchStrategy[float] = FINITE) -> st.Search
 POSES = st.builds(Pose, vectors(3), vectors(4, st.floats(-1, 1)))
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 STATES = st.builds(ArmState, st.just(0), vectors(7), vectors(7), POSES, vectors(6), vectors(6), FINITE)
-STEPS = st.builds(ExecutedStep, st.just(0), st.integers(0, MAX_SEQUENCE), st.sampled_from(Source), vectors(7, ANYTHING),
-                  vectors(7), st.lists(WORDS, max_size=3).map(tuple))
+STEPS = st.builds(
+    ExecutedStep,
+    st.just(0),
+    st.integers(0, MAX_SEQUENCE),
+    st.sampled_from(Source),
+    vectors(7, ANYTHING),
+    vectors(7),
+    st.lists(WORDS, max_size=3).map(tuple),
+)
 PERIODS = st.tuples(STATES, STEPS, arrays(np.uint8, (*SIZE, 3)), st.none() | vectors(7), st.booleans(), st.floats(0, 1))
 
 

@@ -30,8 +30,9 @@ def small_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = BcModelConfig(keypoints=8, camera_features=32, hidden=64)
     cameras = {"front": CameraNeed(128, 128), "wrist": CameraNeed(128, 128)}
     size = config.state_size
-    scales = Normalisation((0.0,) * size, (1.0,) * size, (0.0,) * 6, (0.01,) * 3 + (0.05,) * 3,
-                           (0.02,) * 3 + (0.1,) * 3)
+    scales = Normalisation(
+        (0.0,) * size, (1.0,) * size, (0.0,) * 6, (0.01,) * 3 + (0.05,) * 3, (0.02,) * 3 + (0.1,) * 3
+    )
     spec = make_spec(config, cameras, action="tcp_step", control_rate_hz=10.0, tasks=("PickCube",))
     folder = tmp_path_factory.mktemp("policy") / "random"
     BcPolicy(spec, BcNetwork(config, cameras), scales).save(folder, created_by="tests/ros")

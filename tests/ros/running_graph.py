@@ -35,8 +35,13 @@ class Graph:
     def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run an executable of `tutelage_nodes` to its end."""
         path = packages.executable("tutelage_nodes", name, dict(self.environment))
-        return subprocess.run(["timeout", "-k", "5", str(CLIENT_LIMIT_S), str(path), *arguments], check=False,
-                              env=dict(self.environment), capture_output=True, text=True)
+        return subprocess.run(
+            ["timeout", "-k", "5", str(CLIENT_LIMIT_S), str(path), *arguments],
+            check=False,
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+        )
 
     def run_episodes(self, *arguments: str) -> list[dict[str, object]]:
         """Run episodes and return what the session said of each."""
@@ -91,7 +96,7 @@ def shared_memory_in_use() -> set[str]:
         try:
             lines = (process / "maps").read_text(encoding="utf-8").splitlines()
             used |= {Path(line.split()[-1]).name for line in lines if "/dev/shm/" in line}
-            used |= {os.readlink(fd).rsplit("/", 1)[-1] for fd in (process / "fd").iterdir()}
+            used |= {fd.readlink().name for fd in (process / "fd").iterdir()}
         except OSError:
             continue  # it has just ended, or is not ours to read
     return used

@@ -50,8 +50,12 @@ def test_corrupt_checkpoint_is_refused_with_file_and_reason(small_policy, domain
 def test_policy_that_does_not_fit_the_robot_is_refused_naming_both(small_policy, domain, tmp_path):
     contract = Path("hardware/robots/twin.yaml").read_text(encoding="utf-8")
     other = tmp_path / "other.yaml"
-    other.write_text(contract.replace("front: {width: 128, height: 128", "front: {width: 64, height: 64")
-                     .replace("name: twin", "name: small_eyes"), encoding="utf-8")
+    other.write_text(
+        contract.replace("front: {width: 128, height: 128", "front: {width: 64, height: 64").replace(
+            "name: twin", "name: small_eyes"
+        ),
+        encoding="utf-8",
+    )
     said = refusal(domain, {"robot": str(other), "policy": str(small_policy)}, "policy_node")
     assert "policy 'bc' does not fit robot 'small_eyes'" in said
     assert "camera 'front': needs 128x128 px, robot gives 64x64 px" in said
@@ -59,11 +63,26 @@ def test_policy_that_does_not_fit_the_robot_is_refused_naming_both(small_policy,
 
 def test_unknown_parameter_is_refused_with_the_legal_names(small_policy, domain, tmp_path):
     path = tmp_path / "typo.launch.yaml"
-    path.write_text(json.dumps({"launch": [{"node": {
-        "pkg": "tutelage_nodes", "exec": "arm_node", "name": "arm_node",
-        "param": [{"name": "robbot", "value": "twin"}]}}]}), encoding="utf-8")
-    from running_graph import LaunchRunner, test_environment  # noqa: PLC0415 only this test launches a file of its own
-    import io  # noqa: PLC0415
+    path.write_text(
+        json.dumps(
+            {
+                "launch": [
+                    {
+                        "node": {
+                            "pkg": "tutelage_nodes",
+                            "exec": "arm_node",
+                            "name": "arm_node",
+                            "param": [{"name": "robbot", "value": "twin"}],
+                        }
+                    }
+                ]
+            }
+        ),
+        encoding="utf-8",
+    )
+    import io
+
+    from running_graph import LaunchRunner, test_environment
 
     output = io.StringIO()
     with LaunchRunner(environment=test_environment(domain), stream=output) as runner:

@@ -28,23 +28,36 @@ def run_in_loop(policy: Path, seed: int) -> list[EpisodeStep]:
     twin = Twin(contract)
     torch.set_num_threads(1)
     steps: list[EpisodeStep] = []
-    run_episode(twin, PolicyDriver(load_policy(policy)), SafetyGate(contract.safety), contract,
-                EpisodeOptions(seed, max_steps=STEPS), listener=steps.append)
+    run_episode(
+        twin,
+        PolicyDriver(load_policy(policy)),
+        SafetyGate(contract.safety),
+        contract,
+        EpisodeOptions(seed, max_steps=STEPS),
+        listener=steps.append,
+    )
     twin.close()
     return steps
 
 
 def test_graph_in_lockstep_sees_and_does_what_the_loop_sees_and_does(small_policy, domain, tmp_path):
     with launched(domain, {"clock": "lockstep", "policy": str(small_policy), "folder": str(tmp_path)}) as graph:
-        outcomes = graph.run_episodes("--episodes", str(len(SEEDS)), "--first-seed", str(SEEDS[0]),
-                                      "--max-steps", str(STEPS), "--prefix", "parity")
+        outcomes = graph.run_episodes(
+            "--episodes",
+            str(len(SEEDS)),
+            "--first-seed",
+            str(SEEDS[0]),
+            "--max-steps",
+            str(STEPS),
+            "--prefix",
+            "parity",
+        )
     assert [outcome["steps"] for outcome in outcomes] == [STEPS] * len(SEEDS)
     for seed in SEEDS:
         episode = read_episode(tmp_path / f"parity-{seed}")
         steps = run_in_loop(small_policy, seed)
         assert len(episode.stamps_ns) == len(steps) == STEPS
-        np.testing.assert_array_equal(np.diff(episode.stamps_ns),
-                                      np.diff([s.observation.stamp_ns for s in steps]))
+        np.testing.assert_array_equal(np.diff(episode.stamps_ns), np.diff([s.observation.stamp_ns for s in steps]))
         for index, step in enumerate(steps):
             for name, image in step.observation.images.items():
                 np.testing.assert_array_equal(episode.images[name][index], image, err_msg=f"{name} at step {index}")

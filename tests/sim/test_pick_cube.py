@@ -53,7 +53,7 @@ def cube_position(twin: Twin) -> FloatArray:
 
 def move_cube(twin: Twin, position: tuple[float, float, float]) -> None:
     address = int(twin.world.model.joint(CUBE).qposadr[0])
-    twin.world.data.qpos[address:address + 3] = position
+    twin.world.data.qpos[address : address + 3] = position
     twin.world.data.qvel[-6:] = 0.0
     twin.world.measure()
 

@@ -27,8 +27,16 @@ CONTRACT = RobotContract(
     safety=SafetyLimits((0.25, -0.35, 0.01), (0.75, 0.35, 0.5)),
 )
 
-METADATA = EpisodeMetadata(contract=CONTRACT, task="reach", instruction="reach the red cube", seed=3, start_stamp_ns=0,
-                           policy="bc", policy_sha256="ab" * 32, versions={"tutelage": "0.1"})
+METADATA = EpisodeMetadata(
+    contract=CONTRACT,
+    task="reach",
+    instruction="reach the red cube",
+    seed=3,
+    start_stamp_ns=0,
+    policy="bc",
+    policy_sha256="ab" * 32,
+    versions={"tutelage": "0.1"},
+)
 
 RESULT = EpisodeResult(success=True, steps=1, termination="success", interventions=2, stage_ms={"policy": 1.5})
 
@@ -43,8 +51,9 @@ def frame(stamp_ns: int, value: int | None = None) -> Frame:
 def state(stamp_ns: int, value: float = 0.0) -> ArmState:
     """Return an arm state whose TCP stands at x = `value`."""
     pose = Pose(np.array([value, 0.1, 0.2]), np.array([0.0, 0.0, 0.0, 1.0]))
-    return ArmState(stamp_ns, np.arange(7.0) + value, np.arange(7.0) - value, pose, np.arange(6.0), np.arange(6.0) / 10,
-                    value)
+    return ArmState(
+        stamp_ns, np.arange(7.0) + value, np.arange(7.0) - value, pose, np.arange(6.0), np.arange(6.0) / 10, value
+    )
 
 
 def executed(stamp_ns: int, value: float = 0.01, source: Source = Source.POLICY) -> ExecutedStep:
@@ -52,8 +61,9 @@ def executed(stamp_ns: int, value: float = 0.01, source: Source = Source.POLICY)
     return ExecutedStep(stamp_ns, stamp_ns // PERIOD_NS, source, np.full(7, 2 * value), np.full(7, value))
 
 
-def record(root: Path, name: str, steps: int, metadata: EpisodeMetadata = METADATA, *, expert_every: int = 0,
-           offset: int = 0) -> Path:
+def record(
+    root: Path, name: str, steps: int, metadata: EpisodeMetadata = METADATA, *, expert_every: int = 0, offset: int = 0
+) -> Path:
     """Record `steps` control periods whose images, states and steps hold `offset` + their number; return the folder."""
     with EpisodeWriter(root, name, metadata) as writer:
         for number in range(steps):

@@ -135,9 +135,16 @@ def test_missing_manifest_is_refused(tmp_path: Path) -> None:
         read_episode(folder)
 
 
-@pytest.mark.parametrize(("text", "match"), [
-    ("{", "not readable as JSON"), ("[]", "format_version is None"), ('{"format_version": 99}', "format_version is 99"),
-    ('{"format_version": 1}', "'robot' is missing"), ('{"format_version": 1, "colour": 2}', "colour")])
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", "format_version is None"),
+        ('{"format_version": 99}', "format_version is 99"),
+        ('{"format_version": 1}', "'robot' is missing"),
+        ('{"format_version": 1, "colour": 2}', "colour"),
+    ],
+)
 def test_manifest_that_is_not_ours_is_refused(tmp_path: Path, text: str, match: str) -> None:
     folder = record(tmp_path, "a", 1)
     (folder / "manifest.json").write_text(text)
@@ -169,8 +176,12 @@ def test_damaged_recording_is_refused_even_if_the_manifest_agrees(tmp_path: Path
     path = folder / "episode.mcap"
     whole = path.read_bytes()
     middle = len(whole) // 4
-    for data in (whole[: len(whole) // 2], b"", b"not an mcap file" * 10,
-                 whole[:middle] + bytes(64) + whole[middle + 64:]):
+    for data in (
+        whole[: len(whole) // 2],
+        b"",
+        b"not an mcap file" * 10,
+        whole[:middle] + bytes(64) + whole[middle + 64 :],
+    ):
         path.write_bytes(data)
         make_manifest_agree(folder)
         with pytest.raises(EpisodeError, match=r"episode\.mcap"):
@@ -197,8 +208,7 @@ def test_random_damage_never_escapes_as_another_error(tmp_path: Path) -> None:
     assert all("episode.mcap" in refusal for refusal in refusals)
 
 
-def foreign(folder: Path, topic: str, schema: str, encoding: str, data: bytes,
-            text: bytes = b"uint8 value") -> None:
+def foreign(folder: Path, topic: str, schema: str, encoding: str, data: bytes, text: bytes = b"uint8 value") -> None:
     with (folder / "episode.mcap").open("wb") as file:
         writer = Writer(file)
         writer.start()
@@ -209,16 +219,20 @@ def foreign(folder: Path, topic: str, schema: str, encoding: str, data: bytes,
     make_manifest_agree(folder)
 
 
-@pytest.mark.parametrize(("topic", "schema", "encoding", "data", "match"), [
-    ("/chatter", "std_msgs/msg/String", "cdr", b"\0\1\0\0\0", "no messages on /arm/executed"),
-    ("/arm/executed", "std_msgs/msg/String", "cdr", b"\0\1\0\0\0", "not recorded by this program"),
-    ("/arm/executed", "tutelage_interfaces/msg/ExecutedAction", "json", b"{}", "not recorded by this program"),
-    ("/arm/executed", "tutelage_interfaces/msg/ExecutedAction", "cdr", b"\0\1\0\0\0", "episode.mcap"),
-    ("/arm/executed", "tutelage_interfaces/msg/ExecutedAction", "cdr", b"", "episode.mcap"),
-    ("/camera/front/image_raw", "sensor_msgs/msg/CompressedImage", "cdr", b"\0\1\0\0\0", "not recorded by"),
-])
+@pytest.mark.parametrize(
+    ("topic", "schema", "encoding", "data", "match"),
+    [
+        ("/chatter", "std_msgs/msg/String", "cdr", b"\0\1\0\0\0", "no messages on /arm/executed"),
+        ("/arm/executed", "std_msgs/msg/String", "cdr", b"\0\1\0\0\0", "not recorded by this program"),
+        ("/arm/executed", "tutelage_interfaces/msg/ExecutedAction", "json", b"{}", "not recorded by this program"),
+        ("/arm/executed", "tutelage_interfaces/msg/ExecutedAction", "cdr", b"\0\1\0\0\0", "episode.mcap"),
+        ("/arm/executed", "tutelage_interfaces/msg/ExecutedAction", "cdr", b"", "episode.mcap"),
+        ("/camera/front/image_raw", "sensor_msgs/msg/CompressedImage", "cdr", b"\0\1\0\0\0", "not recorded by"),
+    ],
+)
 def test_foreign_mcap_is_refused(
-        tmp_path: Path, topic: str, schema: str, encoding: str, data: bytes, match: str) -> None:
+    tmp_path: Path, topic: str, schema: str, encoding: str, data: bytes, match: str
+) -> None:
     folder = record(tmp_path, "a", 1)
     foreign(folder, topic, schema, encoding, data)
     with pytest.raises(EpisodeError, match=match) as refusal:
@@ -254,8 +268,9 @@ def test_definition_without_a_needed_field_is_refused(tmp_path: Path) -> None:
 
 
 def test_metadata_survives_with_another_contract(tmp_path: Path) -> None:
-    contract = replace(CONTRACT, name="franka",
-                       cameras={"front": CameraContract(8, 4, 30.0, "uvc", {"device": "/dev/video0"})})
+    contract = replace(
+        CONTRACT, name="franka", cameras={"front": CameraContract(8, 4, 30.0, "uvc", {"device": "/dev/video0"})}
+    )
     metadata = replace(METADATA, contract=contract, instruction="öffne die Tür")
     result = EpisodeResult(False, 2, "failure", failure="dropped")
     writer = EpisodeWriter(tmp_path, "a", metadata)

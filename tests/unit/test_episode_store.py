@@ -38,7 +38,9 @@ def test_partial_episodes_are_reported_with_their_reason_and_never_read(tmp_path
     store = EpisodeStore(tmp_path)
     assert store.names() == ("a",)
     assert [(p.name, p.reason) for p in store.partial()] == [
-        ("b", "the camera died"), ("c", "still being written, or its writer died")]
+        ("b", "the camera died"),
+        ("c", "still being written, or its writer died"),
+    ]
     assert store.partial()[0].folder == tmp_path / "b.partial"
     with pytest.raises(EpisodeError, match="never finished"):
         store.read("b")

@@ -171,7 +171,8 @@ def test_wrong_shapes_stamps_and_cameras_are_refused_by_name(tmp_path: Path) -> 
 
 
 def test_missing_message_files_are_named_with_every_place_looked_at(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(schemas, "interface_folders", lambda: iter([tmp_path / "one", tmp_path / "two"]))
     with pytest.raises(ConfigurationError, match=r"one, .*two"):
         schemas.interface_texts.__wrapped__()

@@ -82,14 +82,18 @@ def test_progress_bar_is_shown_only_when_asked(tmp_path: Path, capsys: pytest.Ca
     assert "2/2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("change", "match"), [
-    ({"control_rate_hz": 20.0}, "control rate: 10 Hz in 'a', 20 Hz in 'b'"),
-    ({"cameras": {"front": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': 16x12 px in 'a', 8x8 px in 'b'"),
-    ({"cameras": {"side": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': needed, but the robot has side"),
-    ({"arm": replace(CONTRACT.arm, joints=("j",), home_joint_positions=(0.0,))}, "joints: 7 in 'a', 1 in 'b'"),
-])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"control_rate_hz": 20.0}, "control rate: 10 Hz in 'a', 20 Hz in 'b'"),
+        ({"cameras": {"front": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': 16x12 px in 'a', 8x8 px in 'b'"),
+        ({"cameras": {"side": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': needed, but the robot has side"),
+        ({"arm": replace(CONTRACT.arm, joints=("j",), home_joint_positions=(0.0,))}, "joints: 7 in 'a', 1 in 'b'"),
+    ],
+)
 def test_episode_that_differs_is_refused_and_both_sides_are_named(
-        tmp_path: Path, change: dict[str, object], match: str) -> None:
+    tmp_path: Path, change: dict[str, object], match: str
+) -> None:
     record(tmp_path, "a", 1)
     record(tmp_path, "b", 1, replace(METADATA, contract=replace(CONTRACT, name="franka", **change)))  # type: ignore[arg-type]
     with pytest.raises(ContractMismatchError, match=match) as refusal:

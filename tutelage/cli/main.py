@@ -69,8 +69,12 @@ Command = (
 def main() -> None:
     """Run the command line; exit 0 when it worked, 1 when it was refused or failed."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    command: Command = tyro.cli(Command, prog="tutelage", description="A robot arm that learns. See docs/.",
-                                config=(tyro.conf.OmitSubcommandPrefixes,))  # type: ignore[arg-type]
+    command: Command = tyro.cli(
+        Command,
+        prog="tutelage",
+        description="A robot arm that learns. See docs/.",
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )  # type: ignore[arg-type]
     try:
         code = _run(command)
     except TutelageError as error:
@@ -82,7 +86,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def _run(command: Command) -> int:  # noqa: PLR0911 one return per verb
+def _run(command: Command) -> int:
     match command:
         case CollectConfig():
             return show.collect(command)

@@ -76,14 +76,16 @@ def live(policy: str, task: str, output: Path) -> int:
 
 def doctor() -> int:
     """Check this machine."""
-    from tutelage.doctor import run_doctor  # noqa: PLC0415 it checks imports, so it must not need them
+    from tutelage.doctor import run_doctor
 
     return run_doctor()
 
 
 def _say(outcome: graph.GraphOutcome) -> None:
     mark = "[green]success[/green]" if outcome.success else f"[red]{outcome.failure or outcome.termination}[/red]"
-    _console.print(f"seed {outcome.seed}: {mark} after {outcome.steps} steps {outcome.message if not outcome.success else ''}")
+    _console.print(
+        f"seed {outcome.seed}: {mark} after {outcome.steps} steps {outcome.message if not outcome.success else ''}"
+    )
 
 
 def _table(outcomes: Sequence[graph.GraphOutcome]) -> Table:
@@ -92,6 +94,11 @@ def _table(outcomes: Sequence[graph.GraphOutcome]) -> Table:
     for column in ("seed", "result", "steps", "gate interventions", *stages):
         table.add_column(column, justify="right")
     for o in outcomes:
-        table.add_row(str(o.seed), "success" if o.success else o.failure or o.termination, str(o.steps),
-                      str(o.interventions), *(f"{o.stage_ms[s]:.1f}" if s in o.stage_ms else "" for s in stages))
+        table.add_row(
+            str(o.seed),
+            "success" if o.success else o.failure or o.termination,
+            str(o.steps),
+            str(o.interventions),
+            *(f"{o.stage_ms[s]:.1f}" if s in o.stage_ms else "" for s in stages),
+        )
     return table

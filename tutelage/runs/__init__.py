@@ -1,0 +1,1 @@
+"""Runs that join the rooms: collect, train, evaluate, ship, and the graph."""

@@ -91,8 +91,10 @@ def check_name(name: str) -> str:
         EpisodeError: it could leave its folder, be hidden, or be taken for a partial episode.
     """
     if not _NAME.fullmatch(name) or name.endswith(PARTIAL_SUFFIX):
-        raise EpisodeError(f"episode name {name!r} is not legal: 1 to 128 of the characters A-Z a-z 0-9 . _ -, the "
-                           f"first a letter or digit, not ending in '{PARTIAL_SUFFIX}'")
+        raise EpisodeError(
+            f"episode name {name!r} is not legal: 1 to 128 of the characters A-Z a-z 0-9 . _ -, the "
+            f"first a letter or digit, not ending in '{PARTIAL_SUFFIX}'"
+        )
     return name
 
 

@@ -59,11 +59,23 @@ def encode_image(camera: str, frame: Frame) -> bytes:
     """
     image = frame.image
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
-        raise EpisodeError(f"camera '{camera}': image must be uint8 of shape (height, width, 3), got {image.dtype} "
-                           f"{image.shape}")
+        raise EpisodeError(
+            f"camera '{camera}': image must be uint8 of shape (height, width, 3), got {image.dtype} {image.shape}"
+        )
     height, width, _ = image.shape
-    return encode(_message(IMAGE, header=_header(frame.stamp_ns, camera), height=height, width=width, encoding="rgb8",
-                           is_bigendian=0, step=3 * width, data=np.ascontiguousarray(image).reshape(-1)), IMAGE)
+    return encode(
+        _message(
+            IMAGE,
+            header=_header(frame.stamp_ns, camera),
+            height=height,
+            width=width,
+            encoding="rgb8",
+            is_bigendian=0,
+            step=3 * width,
+            data=np.ascontiguousarray(image).reshape(-1),
+        ),
+        IMAGE,
+    )
 
 
 def encode_state(state: ArmState) -> bytes:
@@ -76,16 +88,19 @@ def encode_state(state: ArmState) -> bytes:
     joints = np.asarray(state.joint_positions).shape
     if len(joints) != 1 or joints[0] == 0:
         raise EpisodeError(f"joint_positions must have shape (joints,) with at least one, got {joints}")
-    return encode(_message(
+    return encode(
+        _message(
+            ARM_STATE,
+            header=_header(state.stamp_ns, BASE_FRAME),
+            joint_positions=_vector("joint_positions", state.joint_positions, joints[0]),
+            joint_velocities=_vector("joint_velocities", state.joint_velocities, joints[0]),
+            pose=_pose(state.T_base_tcp),
+            tcp_velocity=_vector("tcp_velocity", state.tcp_velocity, 6),
+            wrench=_vector("wrench", state.wrench, 6),
+            gripper_opening=float(state.gripper_opening),
+        ),
         ARM_STATE,
-        header=_header(state.stamp_ns, BASE_FRAME),
-        joint_positions=_vector("joint_positions", state.joint_positions, joints[0]),
-        joint_velocities=_vector("joint_velocities", state.joint_velocities, joints[0]),
-        pose=_pose(state.T_base_tcp),
-        tcp_velocity=_vector("tcp_velocity", state.tcp_velocity, 6),
-        wrench=_vector("wrench", state.wrench, 6),
-        gripper_opening=float(state.gripper_opening),
-    ), ARM_STATE)
+    )
 
 
 def encode_executed(step: ExecutedStep, executed_at_ns: int) -> bytes:
@@ -97,28 +112,47 @@ def encode_executed(step: ExecutedStep, executed_at_ns: int) -> bytes:
     executed = _vector("executed", step.executed, STEP_SIZE)
     if not np.isfinite(executed).all():
         raise EpisodeError(f"executed step must be finite, got {executed}")
-    return encode(_message(
+    return encode(
+        _message(
+            EXECUTED,
+            header=_header(step.stamp_ns, BASE_FRAME),
+            sequence=step.sequence,
+            source=int(step.source),
+            requested=_vector("requested", step.requested, STEP_SIZE),
+            executed=executed,
+            reasons=list(step.reasons),
+            executed_at=_time(executed_at_ns),
+        ),
         EXECUTED,
-        header=_header(step.stamp_ns, BASE_FRAME),
-        sequence=step.sequence,
-        source=int(step.source),
-        requested=_vector("requested", step.requested, STEP_SIZE),
-        executed=executed,
-        reasons=list(step.reasons),
-        executed_at=_time(executed_at_ns),
-    ), EXECUTED)
+    )
 
 
 def encode_status(stamp_ns: int, status: TaskStatus) -> bytes:
     """Return the ground truth of a task at `stamp_ns` [ns] as `TaskStatus`."""
-    return encode(_message(STATUS, header=_header(stamp_ns, ""), success=bool(status.success),
-                           progress=float(status.progress), failure=status.failure), STATUS)
+    return encode(
+        _message(
+            STATUS,
+            header=_header(stamp_ns, ""),
+            success=bool(status.success),
+            progress=float(status.progress),
+            failure=status.failure,
+        ),
+        STATUS,
+    )
 
 
 def encode_command(command: StepCommand) -> bytes:
     """Return a step on its way as `ArmCommand`."""
-    return encode(_message(COMMAND, header=_header(command.stamp_ns, BASE_FRAME), sequence=command.sequence,
-                           source=int(command.source), step=_vector("step", command.step, STEP_SIZE)), COMMAND)
+    return encode(
+        _message(
+            COMMAND,
+            header=_header(command.stamp_ns, BASE_FRAME),
+            sequence=command.sequence,
+            source=int(command.source),
+            step=_vector("step", command.step, STEP_SIZE),
+        ),
+        COMMAND,
+    )
 
 
 def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float) -> bytes:
@@ -132,9 +166,19 @@ def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float) -> bytes:
         raise EpisodeError(f"chunk steps must have shape (length, {STEP_SIZE}) with at least one, got {steps.shape}")
     seconds, nanoseconds = divmod(chunk.period_ns, NS_PER_S)
     period = _message("builtin_interfaces/msg/Duration", sec=seconds, nanosec=nanoseconds)
-    return encode(_message(CHUNK, header=_header(chunk.stamp_ns, BASE_FRAME), period=period, length=steps.shape[0],
-                           steps=np.ascontiguousarray(steps).reshape(-1), phrase=chunk.phrase, policy=policy,
-                           inference_s=float(inference_s)), CHUNK)
+    return encode(
+        _message(
+            CHUNK,
+            header=_header(chunk.stamp_ns, BASE_FRAME),
+            period=period,
+            length=steps.shape[0],
+            steps=np.ascontiguousarray(steps).reshape(-1),
+            phrase=chunk.phrase,
+            policy=policy,
+            inference_s=float(inference_s),
+        ),
+        CHUNK,
+    )
 
 
 def stamp_of(message: Any) -> int:
@@ -149,8 +193,10 @@ def to_state(message: Any) -> ArmState:
         stamp_ns=stamp_of(message),
         joint_positions=np.array(message.joint_positions),
         joint_velocities=np.array(message.joint_velocities),
-        T_base_tcp=Pose(np.array([position.x, position.y, position.z]),
-                        np.array([orientation.x, orientation.y, orientation.z, orientation.w])),
+        T_base_tcp=Pose(
+            np.array([position.x, position.y, position.z]),
+            np.array([orientation.x, orientation.y, orientation.z, orientation.w]),
+        ),
         tcp_velocity=np.array(message.tcp_velocity),
         wrench=np.array(message.wrench),
         gripper_opening=float(message.gripper_opening),
@@ -159,9 +205,14 @@ def to_state(message: Any) -> ArmState:
 
 def to_executed(message: Any) -> ExecutedStep:
     """Return a decoded `ExecutedAction` message as the core type."""
-    return ExecutedStep(stamp_ns=stamp_of(message), sequence=int(message.sequence), source=Source(message.source),
-                        requested=np.array(message.requested), executed=np.array(message.executed),
-                        reasons=tuple(message.reasons))
+    return ExecutedStep(
+        stamp_ns=stamp_of(message),
+        sequence=int(message.sequence),
+        source=Source(message.source),
+        requested=np.array(message.requested),
+        executed=np.array(message.executed),
+        reasons=tuple(message.reasons),
+    )
 
 
 def _message(name: str, **fields: Any) -> object:
@@ -183,8 +234,11 @@ def _header(stamp_ns: int, frame_id: str) -> object:
 def _pose(pose: Pose) -> object:
     x, y, z = (float(v) for v in _vector("position", pose.position, 3))
     qx, qy, qz, qw = (float(v) for v in _vector("quaternion_xyzw", pose.quaternion_xyzw, 4))
-    return _message("geometry_msgs/msg/Pose", position=_message("geometry_msgs/msg/Point", x=x, y=y, z=z),
-                    orientation=_message("geometry_msgs/msg/Quaternion", x=qx, y=qy, z=qz, w=qw))
+    return _message(
+        "geometry_msgs/msg/Pose",
+        position=_message("geometry_msgs/msg/Point", x=x, y=y, z=z),
+        orientation=_message("geometry_msgs/msg/Quaternion", x=qx, y=qy, z=qz, w=qw),
+    )
 
 
 def _vector(name: str, values: FloatArray, size: int) -> FloatArray:

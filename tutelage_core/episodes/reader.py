@@ -125,8 +125,10 @@ def _images(topic: Topic, stamps_ns: IntArray, tolerance_ns: int) -> ImageArray:
 def _pixels(topic: Topic, message: Any) -> ImageArray:
     height, width, data = message.height, message.width, np.frombuffer(message.data, dtype=np.uint8)
     if message.encoding != "rgb8" or message.step != 3 * width or data.size != 3 * height * width:
-        raise EpisodeError(f"{topic.path}: {topic.name}: encoding {message.encoding}, {data.size} bytes in rows of "
-                           f"{message.step} for {width}x{height} px; only dense rgb8 is read")
+        raise EpisodeError(
+            f"{topic.path}: {topic.name}: encoding {message.encoding}, {data.size} bytes in rows of "
+            f"{message.step} for {width}x{height} px; only dense rgb8 is read"
+        )
     return data.reshape(height, width, 3)
 
 
@@ -149,8 +151,7 @@ def _expert(topics: dict[str, Topic], stamps_ns: IntArray) -> FloatArray:
     return expert
 
 
-def _statuses(topics: dict[str, Topic], stamps_ns: IntArray,
-              tolerance_ns: int) -> tuple[NDArray[np.bool_], FloatArray]:
+def _statuses(topics: dict[str, Topic], stamps_ns: IntArray, tolerance_ns: int) -> tuple[NDArray[np.bool_], FloatArray]:
     success = np.zeros(len(stamps_ns), dtype=np.bool_)
     progress = np.full(len(stamps_ns), np.nan)
     topic = topics.get(messages.STATUS_TOPIC)

@@ -47,8 +47,10 @@ def interface_texts() -> dict[str, str]:
         if files:
             return {f"{INTERFACES}/msg/{f.stem}": f.read_text(encoding="utf-8") for f in files}
     places = ", ".join(str(folder) for folder in interface_folders())
-    raise ConfigurationError(f"the .msg files of {INTERFACES} are in none of: {places}; run from a checkout, source "
-                             "the ROS workspace, or install a wheel that carries them")
+    raise ConfigurationError(
+        f"the .msg files of {INTERFACES} are in none of: {places}; run from a checkout, source "
+        "the ROS workspace, or install a wheel that carries them"
+    )
 
 
 @cache

@@ -61,14 +61,20 @@ class EpisodeStore:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the finished episodes."""
-        return tuple(folder.name for folder in self._folders()
-                     if not folder.name.endswith(PARTIAL_SUFFIX)
-                     and any((folder / file).exists() for file in (MANIFEST_FILE, EPISODE_FILE)))
+        return tuple(
+            folder.name
+            for folder in self._folders()
+            if not folder.name.endswith(PARTIAL_SUFFIX)
+            and any((folder / file).exists() for file in (MANIFEST_FILE, EPISODE_FILE))
+        )
 
     def partial(self) -> tuple[PartialEpisode, ...]:
         """Return the episodes that were aborted, are being written, or whose writer died."""
-        return tuple(PartialEpisode(folder.name.removesuffix(PARTIAL_SUFFIX), folder, _reason(folder))
-                     for folder in self._folders() if folder.name.endswith(PARTIAL_SUFFIX))
+        return tuple(
+            PartialEpisode(folder.name.removesuffix(PARTIAL_SUFFIX), folder, _reason(folder))
+            for folder in self._folders()
+            if folder.name.endswith(PARTIAL_SUFFIX)
+        )
 
     def manifest(self, name: str) -> Manifest:
         """Return what is known of an episode without opening its recording."""

@@ -29,8 +29,18 @@ _KINDS = {
     messages.EXPERT_TOPIC: messages.COMMAND,
 }
 
-_DAMAGE = (McapError, zstandard.ZstdError, struct.error, OSError, EOFError, ValueError, ArithmeticError, MemoryError,
-           LookupError, AttributeError)
+_DAMAGE = (
+    McapError,
+    zstandard.ZstdError,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    ArithmeticError,
+    MemoryError,
+    LookupError,
+    AttributeError,
+)
 """What the MCAP reader raises on damaged bytes."""
 
 
@@ -54,8 +64,10 @@ class Topic:
         """Return for each stamp the newest message that is not later and at most `tolerance_ns` older, else None."""
         found = np.searchsorted(self.stamps_ns, stamps_ns, side="right") - 1
         age = stamps_ns - self.stamps_ns[np.maximum(found, 0)]
-        return [self.messages[index] if fits else None
-                for index, fits in zip(found, (found >= 0) & (age <= tolerance_ns), strict=True)]
+        return [
+            self.messages[index] if fits else None
+            for index, fits in zip(found, (found >= 0) & (age <= tolerance_ns), strict=True)
+        ]
 
     def join_all(self, stamps_ns: IntArray, tolerance_ns: int) -> list[Any]:
         """Join as `join` does, but insist.
@@ -66,8 +78,10 @@ class Topic:
         joined = self.join(stamps_ns, tolerance_ns)
         for period, message in enumerate(joined):
             if message is None:
-                raise EpisodeError(f"{self.path}: control period {period} at {stamps_ns[period]} ns has no message on "
-                                   f"{self.name} that is at most {tolerance_ns} ns older")
+                raise EpisodeError(
+                    f"{self.path}: control period {period} at {stamps_ns[period]} ns has no message on "
+                    f"{self.name} that is at most {tolerance_ns} ns older"
+                )
         return joined
 
 
@@ -112,8 +126,10 @@ def _decoded(path: Path, data: bytes, kind: str, definition: str) -> Any:
 def _definition(path: Path, schema: Schema | None, channel: Channel, kind: str) -> str:
     found = (schema.name if schema else "no schema", schema.encoding if schema else "", channel.message_encoding)
     if schema is None or found != (kind, "ros2msg", "cdr"):
-        raise EpisodeError(f"{path}: {channel.topic} carries {found}, expected {(kind, 'ros2msg', 'cdr')}; it was not "
-                           "recorded by this program")
+        raise EpisodeError(
+            f"{path}: {channel.topic} carries {found}, expected {(kind, 'ros2msg', 'cdr')}; it was not "
+            "recorded by this program"
+        )
     return schema.data.decode()
 
 

@@ -62,9 +62,17 @@ class Windows:
         return len(self.steps)
 
 
-def load_windows(store: EpisodeStore, cameras: Sequence[str], state_keys: Sequence[str], history: int, chunk: int,
-                 *, target: Literal["expert", "executed"] = "expert", names: Sequence[str] | None = None,
-                 progress: bool = False) -> Windows:
+def load_windows(
+    store: EpisodeStore,
+    cameras: Sequence[str],
+    state_keys: Sequence[str],
+    history: int,
+    chunk: int,
+    *,
+    target: Literal["expert", "executed"] = "expert",
+    names: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Windows:
     """Load episodes for training.
 
     Args:
@@ -112,12 +120,24 @@ def load_windows(store: EpisodeStore, cameras: Sequence[str], state_keys: Sequen
         sources[rows] = episode.sources
         start += length
     history_index, chunk_index, chunk_is_padding, episode_of = window_indices(lengths, history, chunk)
-    return Windows(images, state, steps, sources, episode_of, history_index, chunk_index, chunk_is_padding, names,
-                   tuple(m.metadata.instruction for m in manifests), contract)
+    return Windows(
+        images,
+        state,
+        steps,
+        sources,
+        episode_of,
+        history_index,
+        chunk_index,
+        chunk_is_padding,
+        names,
+        tuple(m.metadata.instruction for m in manifests),
+        contract,
+    )
 
 
-def window_indices(lengths: Sequence[int], history: int,
-                   chunk: int) -> tuple[IntArray, IntArray, NDArray[np.bool_], IntArray]:
+def window_indices(
+    lengths: Sequence[int], history: int, chunk: int
+) -> tuple[IntArray, IntArray, NDArray[np.bool_], IntArray]:
     """Return the indices of all windows of episodes that lie one after the other; no window crosses an episode's end.
 
     Args:
@@ -161,37 +181,56 @@ def _state_sizes(contract: RobotContract, state_keys: tuple[str, ...]) -> list[i
     return [joints if key.startswith("joint_") else STATE_KEYS[key] for key in state_keys]
 
 
-def _check_contract(have: RobotContract, name: str, first: RobotContract, first_name: str,
-                    cameras: tuple[str, ...]) -> None:
+def _check_contract(
+    have: RobotContract, name: str, first: RobotContract, first_name: str, cameras: tuple[str, ...]
+) -> None:
     differences: list[str] = []
     for camera in cameras:
         ours, theirs = have.cameras.get(camera), first.cameras.get(camera)
         if ours is None:
             differences.append(f"camera '{camera}': needed, but the robot has {', '.join(sorted(have.cameras))}")
         elif theirs is not None and (ours.width, ours.height) != (theirs.width, theirs.height):
-            differences.append(f"camera '{camera}': {theirs.width}x{theirs.height} px in '{first_name}', "
-                               f"{ours.width}x{ours.height} px in '{name}'")
+            differences.append(
+                f"camera '{camera}': {theirs.width}x{theirs.height} px in '{first_name}', "
+                f"{ours.width}x{ours.height} px in '{name}'"
+            )
     if have.action != first.action:
         differences.append(f"action: {first.action} in '{first_name}', {have.action} in '{name}'")
     if abs(have.control_rate_hz - first.control_rate_hz) > 1e-6:
-        differences.append(f"control rate: {first.control_rate_hz:g} Hz in '{first_name}', {have.control_rate_hz:g} Hz "
-                           f"in '{name}'")
+        differences.append(
+            f"control rate: {first.control_rate_hz:g} Hz in '{first_name}', {have.control_rate_hz:g} Hz in '{name}'"
+        )
     if len(have.arm.joints) != len(first.arm.joints):
         differences.append(f"joints: {len(first.arm.joints)} in '{first_name}', {len(have.arm.joints)} in '{name}'")
     if differences:
-        raise ContractMismatchError(f"windows (cameras {', '.join(cameras) or 'none'}; first episode '{first_name}' of "
-                                    f"robot '{first.name}')", f"episode '{name}' of robot '{have.name}'", differences)
+        raise ContractMismatchError(
+            f"windows (cameras {', '.join(cameras) or 'none'}; first episode '{first_name}' of robot '{first.name}')",
+            f"episode '{name}' of robot '{have.name}'",
+            differences,
+        )
 
 
-def _check_arrays(episode: Episode, length: int, contract: RobotContract, state_keys: tuple[str, ...],
-                  images: dict[str, ImageArray], where: str) -> None:
+def _check_arrays(
+    episode: Episode,
+    length: int,
+    contract: RobotContract,
+    state_keys: tuple[str, ...],
+    images: dict[str, ImageArray],
+    where: str,
+) -> None:
     if len(episode) != length:
-        raise EpisodeError(f"{where}/{episode.name}: the manifest says {length} control periods, the recording has "
-                           f"{len(episode)}")
-    differences = [f"camera '{camera}': {pixels.shape[1:]} needed, {episode.images[camera].shape[1:]} recorded"
-                   for camera, pixels in images.items() if episode.images[camera].shape[1:] != pixels.shape[1:]]
-    differences += [f"state '{key}': {size} values needed, {episode.state[key].shape[1]} recorded"
-                    for key, size in zip(state_keys, _state_sizes(contract, state_keys), strict=True)
-                    if episode.state[key].shape[1] != size]
+        raise EpisodeError(
+            f"{where}/{episode.name}: the manifest says {length} control periods, the recording has {len(episode)}"
+        )
+    differences = [
+        f"camera '{camera}': {pixels.shape[1:]} needed, {episode.images[camera].shape[1:]} recorded"
+        for camera, pixels in images.items()
+        if episode.images[camera].shape[1:] != pixels.shape[1:]
+    ]
+    differences += [
+        f"state '{key}': {size} values needed, {episode.state[key].shape[1]} recorded"
+        for key, size in zip(state_keys, _state_sizes(contract, state_keys), strict=True)
+        if episode.state[key].shape[1] != size
+    ]
     if differences:
         raise ContractMismatchError(f"robot '{contract.name}'", f"episode '{episode.name}'", differences)

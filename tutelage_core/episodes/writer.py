@@ -68,8 +68,10 @@ class EpisodeWriter:
         try:
             self._partial.mkdir()
         except FileExistsError as error:
-            raise EpisodeError(f"{self._partial}: an unfinished episode of this name exists; look at it and move it "
-                               "away, or choose another name") from error
+            raise EpisodeError(
+                f"{self._partial}: an unfinished episode of this name exists; look at it and move it "
+                "away, or choose another name"
+            ) from error
         self._file = (self._partial / EPISODE_FILE).open("xb")
         self._mcap = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD, enable_crcs=True)
         self._mcap.start(profile="ros2", library="tutelage")
@@ -91,8 +93,10 @@ class EpisodeWriter:
         if contract is None:
             raise UnknownNameError("camera", camera, self._metadata.contract.cameras, f"robot {self._metadata.robot}")
         if frame.image.shape != (contract.height, contract.width, 3):
-            raise EpisodeError(f"camera '{camera}': image has shape {frame.image.shape}, the contract of robot "
-                               f"'{self._metadata.robot}' says ({contract.height}, {contract.width}, 3)")
+            raise EpisodeError(
+                f"camera '{camera}': image has shape {frame.image.shape}, the contract of robot "
+                f"'{self._metadata.robot}' says ({contract.height}, {contract.width}, 3)"
+            )
         data = messages.encode_image(camera, frame)
         self._write(messages.image_topic(camera), messages.IMAGE, frame.stamp_ns, data, frame.sequence)
 
@@ -115,8 +119,9 @@ class EpisodeWriter:
             EpisodeError: the stamp is not later than the last one, or what was executed is not finite.
         """
         if step.stamp_ns <= self._last_executed_ns:
-            raise EpisodeError(f"executed steps must come with growing stamps: {step.stamp_ns} ns after "
-                               f"{self._last_executed_ns} ns")
+            raise EpisodeError(
+                f"executed steps must come with growing stamps: {step.stamp_ns} ns after {self._last_executed_ns} ns"
+            )
         data = messages.encode_executed(step, step.stamp_ns if executed_at_ns is None else executed_at_ns)
         self._write(messages.EXECUTED_TOPIC, messages.EXECUTED, step.stamp_ns, data, step.sequence)
         self._last_executed_ns = step.stamp_ns
@@ -153,8 +158,14 @@ class EpisodeWriter:
             raise EpisodeError(f"{self._partial}: no executed step was recorded; such an episode is to be aborted")
         to_json(result, "the result")
         self._finish()
-        manifest = Manifest(FORMAT_VERSION, self._metadata.robot, self._metadata, result, dict(self._counts),
-                            {EPISODE_FILE: stored_file(self._partial / EPISODE_FILE)})
+        manifest = Manifest(
+            FORMAT_VERSION,
+            self._metadata.robot,
+            self._metadata,
+            result,
+            dict(self._counts),
+            {EPISODE_FILE: stored_file(self._partial / EPISODE_FILE)},
+        )
         write_synced(self._partial / MANIFEST_FILE, to_json(manifest, "the manifest"))
         sync_folder(self._partial)
         if self._final.exists():
@@ -175,16 +186,22 @@ class EpisodeWriter:
         """Return the writer itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Abort, unless the episode was closed or aborted."""
         if self._open:
             self.abort(f"{type(error).__name__}: {error}" if error is not None else "left without close")
 
     def _write(self, topic: str, kind: str, stamp_ns: int, data: bytes, sequence: int = 0) -> None:
         self._check_open()
-        self._mcap.add_message(self._channel(topic, kind), log_time=stamp_ns, publish_time=stamp_ns, data=data,
-                               sequence=sequence & 0xFFFFFFFF)
+        self._mcap.add_message(
+            self._channel(topic, kind),
+            log_time=stamp_ns,
+            publish_time=stamp_ns,
+            data=data,
+            sequence=sequence & 0xFFFFFFFF,
+        )
         self._counts[topic] = self._counts.get(topic, 0) + 1
 
     def _channel(self, topic: str, kind: str) -> int:
@@ -192,7 +209,8 @@ class EpisodeWriter:
             if kind not in self._schemas:
                 self._schemas[kind] = self._mcap.register_schema(kind, "ros2msg", definition(kind).encode())
             self._channels[topic] = self._mcap.register_channel(
-                topic, "cdr", self._schemas[kind], metadata={"offered_qos_profiles": ""})
+                topic, "cdr", self._schemas[kind], metadata={"offered_qos_profiles": ""}
+            )
         return self._channels[topic]
 
     def _check_open(self) -> None:

@@ -3,8 +3,18 @@
 from setuptools import setup
 
 PACKAGE = "tutelage_nodes"
-NODES = ("twin_node", "camera_node", "arm_node", "policy_node", "session_node", "recorder_node",
-         "run_episodes", "poison_probe", "image_probe", "latency_probe")
+NODES = (
+    "twin_node",
+    "camera_node",
+    "arm_node",
+    "policy_node",
+    "session_node",
+    "recorder_node",
+    "run_episodes",
+    "poison_probe",
+    "image_probe",
+    "latency_probe",
+)
 
 setup(
     name=PACKAGE,

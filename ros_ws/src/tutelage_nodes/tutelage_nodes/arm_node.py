@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from geometry_msgs.msg import PoseStamped, WrenchStamped
+from sensor_msgs.msg import JointState
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import Command
+
 from hardware.arm import Arm
 from hardware.safety.gate import GateDecision, SafetyGate
-from sensor_msgs.msg import JointState
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import ArmError, UnknownNameError
 from tutelage_core.types import ArmState, Source
-from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import Command
-
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
@@ -98,9 +98,15 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._state_pub.publish(message)
         # the same numbers for other tools: made only where somebody listens
         if self._joint_pub.get_subscription_count():
-            self._joint_pub.publish(JointState(
-                header=message.header, name=self._joints, position=message.joint_positions,
-                velocity=message.joint_velocities, effort=[0.0] * len(self._joints)))
+            self._joint_pub.publish(
+                JointState(
+                    header=message.header,
+                    name=self._joints,
+                    position=message.joint_positions,
+                    velocity=message.joint_velocities,
+                    effort=[0.0] * len(self._joints),
+                )
+            )
         if self._pose_pub.get_subscription_count():
             self._pose_pub.publish(PoseStamped(header=message.header, pose=message.pose))
         if self._wrench_pub.get_subscription_count():
@@ -167,7 +173,6 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             response.message = str(UnknownNameError("arm event", request.event, ARM_EVENTS))
         response.state = self._gate.latch or "READY"
         return response
-
 
     def _restart(self) -> str:
         """Begin an episode from the measured pose; return why that cannot be, or nothing."""

@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from hardware.cameras import make_camera
 from sensor_msgs.msg import Image
+
+from hardware.cameras import make_camera
 from tutelage_core.contract import CameraContract
 from tutelage_core.errors import CameraError, ConfigurationError
 from tutelage_core.types import Frame
-
 from tutelage_nodes import convert, topics
 from tutelage_nodes.node import TutelageNode, run_node
 
@@ -77,8 +77,11 @@ class CameraNode(TutelageNode[CameraNodeParameters]):
         rate_hz = (len(self._stamps) - 1) / max((self._stamps[-1] - self._stamps[0]) / 1e9, 1e-9)
         age_s = (self.get_clock().now().nanoseconds - self._stamps[-1]) / 1e9
         well = age_s < max(1.0, 3.0 / self.params.rate_hz)
-        return well, "streaming" if well else f"no frame for {age_s:.1f} s", {"rate_hz": round(rate_hz, 1),
-                                                                              "age_s": round(age_s, 3)}
+        return (
+            well,
+            "streaming" if well else f"no frame for {age_s:.1f} s",
+            {"rate_hz": round(rate_hz, 1), "age_s": round(age_s, 3)},
+        )
 
     def _run(self) -> None:
         while not self._end.is_set():

@@ -8,6 +8,8 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Pose as PoseMsg
 from sensor_msgs.msg import Image
+from tutelage_interfaces import msg as ti
+
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.types import (
     STEP_SIZE,
@@ -22,7 +24,6 @@ from tutelage_core.types import (
     StepCommand,
     TaskStatus,
 )
-from tutelage_interfaces import msg as ti
 
 BASE_FRAME = "base"
 
@@ -128,8 +129,14 @@ def to_executed_msg(step: ExecutedStep, executed_at_ns: int) -> ti.ExecutedActio
 
 def from_executed_msg(message: ti.ExecutedAction) -> ExecutedStep:
     """Return the executed step of a message."""
-    return ExecutedStep(to_ns(message.header.stamp), message.sequence, Source(message.source),
-                        np.array(message.requested), np.array(message.executed), tuple(message.reasons))
+    return ExecutedStep(
+        to_ns(message.header.stamp),
+        message.sequence,
+        Source(message.source),
+        np.array(message.requested),
+        np.array(message.executed),
+        tuple(message.reasons),
+    )
 
 
 def to_chunk_msg(chunk: ActionChunk, policy: str, inference_s: float) -> ti.ActionChunk:
@@ -155,7 +162,9 @@ def from_chunk_msg(message: ti.ActionChunk) -> ActionChunk:
     """
     steps = np.array(message.steps)
     if steps.size != message.length * STEP_SIZE:
-        raise ValueError(f"chunk of {message.length} steps holds {steps.size} numbers, not {message.length} x {STEP_SIZE}")
+        raise ValueError(
+            f"chunk of {message.length} steps holds {steps.size} numbers, not {message.length} x {STEP_SIZE}"
+        )
     period_ns = message.period.sec * NS_PER_S + message.period.nanosec
     if period_ns <= 0:
         raise ValueError(f"chunk period must be positive, got {period_ns} ns")

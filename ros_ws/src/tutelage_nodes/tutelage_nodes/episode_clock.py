@@ -1,7 +1,8 @@
 """When the next command of an episode is due: the same rule in lock-step and in real time.
 
-In lock-step (data time) every observation is answered by one command. In real time a fresh chunk is acted on at once, so
-that the delay is the policy's and no waiting is added; between chunks, and when one is late, a timer keeps the period.
+In lock-step (data time) every observation is answered by one command. In real time a fresh chunk is acted on at once,
+so that the delay is the policy's and no waiting is added; between chunks, and when one is late, a timer keeps the
+period.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from typing import Any
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
-from tutelage_core.config import to_mapping
-from tutelage_core.types import EpisodeResult
 from tutelage_interfaces.action import RunEpisode
 from tutelage_interfaces.srv import Command, RecordEpisode, ResetPolicy, ResetScene
 
+from tutelage_core.config import to_mapping
+from tutelage_core.types import EpisodeResult
 from tutelage_nodes import convert, topics
 
 SERVICE_WAIT_S = 5.0
@@ -67,15 +67,29 @@ class EpisodeSetup:
         not_before = scene.stamp
         requests = [
             ("arm_node", self._arm, Command.Request(event="RESTART", reason="episode begins")),
-            ("policy_node", self._policy, ResetPolicy.Request(task=scene.instruction, seed=goal.seed,
-                                                              not_before=not_before)),
+            (
+                "policy_node",
+                self._policy,
+                ResetPolicy.Request(task=scene.instruction, seed=goal.seed, not_before=not_before),
+            ),
         ]
         episode = goal.episode or f"{goal.task or 'task'}-{goal.seed}"
         if goal.record:
-            metadata = {"task": goal.task, "instruction": scene.instruction, "seed": goal.seed,
-                        "start_stamp_ns": convert.to_ns(not_before)}
-            requests.append(("recorder_node", self._recorder, RecordEpisode.Request(
-                open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before)))
+            metadata = {
+                "task": goal.task,
+                "instruction": scene.instruction,
+                "seed": goal.seed,
+                "start_stamp_ns": convert.to_ns(not_before),
+            }
+            requests.append(
+                (
+                    "recorder_node",
+                    self._recorder,
+                    RecordEpisode.Request(
+                        open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before
+                    ),
+                )
+            )
         answers = {}
         for name, client, request in requests:
             answers[name] = await self._ask_until_accepted(client, request)
@@ -94,8 +108,10 @@ class EpisodeSetup:
         """Close the recording; return the file written, or why there is none."""
         if not goal.record:
             return ""
-        answer = await self._ask(self._recorder, RecordEpisode.Request(
-            open=False, episode=episode, metadata_json=json.dumps(to_mapping(result))))
+        answer = await self._ask(
+            self._recorder,
+            RecordEpisode.Request(open=False, episode=episode, metadata_json=json.dumps(to_mapping(result))),
+        )
         return answer.path if answer.accepted else f"recorder_node: {answer.message}"
 
     async def _ask_until_accepted(self, client: Client, request: Any) -> Any:

@@ -1,9 +1,9 @@
 """A single-threaded executor that costs a fraction of rclpy's own for each message.
 
-rclpy's executor gathers, locks and rebuilds its whole wait set twice for each callback, because each callback triggers the
-guard condition that wakes it: about 1 ms a message with the two dozen entities of a lifecycle node. Here the wait set is
-kept until an entity comes or goes, and a callback wakes nobody. Taking and calling is still rclpy's code. One thread, so
-callback groups have nothing to exclude; a coroutine that waits does not hold others up.
+rclpy's executor gathers, locks and rebuilds its whole wait set twice for each callback, because each callback triggers
+the guard condition that wakes it. A lifecycle node has two dozen entities, so this is most of a message's cost. Here the
+wait set is kept until an entity comes or goes, and a callback wakes nobody. Taking and calling is still rclpy's code.
+One thread, so callback groups have nothing to exclude; a coroutine that waits does not hold others up.
 
 `python -m bench run graph_vs_loop_ratio` shows what it is for. Written against rclpy 7.1 (Jazzy).
 """
@@ -86,8 +86,15 @@ class KeptWaitSetExecutor(SingleThreadedExecutor):
         count = NumberOfEntities(len(subscriptions), len(guards), len(timers), len(clients), len(services))
         for waitable in waitables:
             count += waitable.get_num_entities()
-        wait_set = _rclpy.WaitSet(count.num_subscriptions, count.num_guard_conditions, count.num_timers,
-                                  count.num_clients, count.num_services, count.num_events, self._context.handle)
+        wait_set = _rclpy.WaitSet(
+            count.num_subscriptions,
+            count.num_guard_conditions,
+            count.num_timers,
+            count.num_clients,
+            count.num_services,
+            count.num_events,
+            self._context.handle,
+        )
         self._handles = (
             (wait_set.add_subscription, [s.handle for s in subscriptions]),
             (wait_set.add_client, [c.handle for c in clients]),

@@ -16,9 +16,9 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import Image
+
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.types import ImageArray
-
 from tutelage_nodes import convert, topics
 
 WHITE = 128

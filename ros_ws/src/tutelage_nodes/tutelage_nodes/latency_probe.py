@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from tutelage_core.contract import NS_PER_S
 from tutelage_interfaces import msg as ti
 
+from tutelage_core.contract import NS_PER_S
 from tutelage_nodes import convert, topics
 
 DEPTH = 100

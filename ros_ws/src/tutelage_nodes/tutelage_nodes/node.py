@@ -16,9 +16,9 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+
 from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
-
 from tutelage_nodes import topics
 from tutelage_nodes.executor import KeptWaitSetExecutor
 
@@ -95,7 +95,7 @@ class TutelageNode(LifecycleNode, Generic[P]):
         """Count an event; the counts are published."""
         self.counters[what] = self.counters.get(what, 0) + 1
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002 rclpy's signature
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Set up; a refusal is logged and ends the transition."""
         try:
             self.setup()
@@ -105,7 +105,7 @@ class TutelageNode(LifecycleNode, Generic[P]):
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         return TransitionCallbackReturn.SUCCESS
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002 rclpy's signature
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Tear down."""
         self.teardown()
         return TransitionCallbackReturn.SUCCESS
@@ -129,12 +129,17 @@ def refuse_second_graph(node: LifecycleNode) -> None:
     """
     for _ in range(round(DISCOVERY_S / DISCOVERY_LOOK_S)):
         time.sleep(DISCOVERY_LOOK_S)
-        same = [1 for name, namespace in node.get_node_names_and_namespaces()
-                if (name, namespace) == (node.get_name(), node.get_namespace())]
+        same = [
+            1
+            for name, namespace in node.get_node_names_and_namespaces()
+            if (name, namespace) == (node.get_name(), node.get_namespace())
+        ]
         if len(same) > 1:
+            domain = os.environ.get("ROS_DOMAIN_ID", "0")
             raise DuplicateGraphError(
-                f"another '{node.get_fully_qualified_name()}' runs in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}: "
-                "stop that graph first, or choose another domain (ROS_DOMAIN_ID)")
+                f"another '{node.get_fully_qualified_name()}' runs in ROS domain {domain}: "
+                "stop that graph first, or choose another domain (ROS_DOMAIN_ID)"
+            )
 
 
 def run_node(make: type[TutelageNode[Any]]) -> None:

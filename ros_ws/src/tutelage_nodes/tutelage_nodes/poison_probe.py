@@ -10,10 +10,10 @@ from collections import Counter
 import numpy as np
 import rclpy
 from rclpy.node import Node
-from tutelage_core.contract import NS_PER_S
-from tutelage_core.types import STEP_SIZE
 from tutelage_interfaces import msg as ti
 
+from tutelage_core.contract import NS_PER_S
+from tutelage_core.types import STEP_SIZE
 from tutelage_nodes import convert, topics
 
 PERIOD_S = 0.05
@@ -71,11 +71,16 @@ def main() -> None:
     while not probe.done:
         rclpy.spin_once(probe, timeout_sec=0.2)
     executed, positions = np.array(probe.executed), np.array(probe.positions)
-    print(json.dumps({
-        "reasons": dict(probe.reasons),
-        "executed_finite": bool(np.isfinite(executed).all()),
-        "largest_executed_m": float(np.abs(executed[:, :3]).max()),
-        "moved_m": float(np.linalg.norm(positions - positions[0], axis=1).max()),
-    }), flush=True)
+    print(
+        json.dumps(
+            {
+                "reasons": dict(probe.reasons),
+                "executed_finite": bool(np.isfinite(executed).all()),
+                "largest_executed_m": float(np.abs(executed[:, :3]).max()),
+                "moved_m": float(np.linalg.norm(positions - positions[0], axis=1).max()),
+            }
+        ),
+        flush=True,
+    )
     probe.destroy_node()
     rclpy.try_shutdown()

@@ -7,22 +7,21 @@ from functools import partial
 
 import numpy as np
 import torch
+from sensor_msgs.msg import Image
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import ResetPolicy
+
 from policies.policy import Policy
 from policies.registry import find_checkpoint, load_policy
-from sensor_msgs.msg import Image
 from tutelage_core.assembler import ObservationAssembler
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, STATE_KEYS, check_fit, load_contract
 from tutelage_core.types import ArmState, Observation
 from tutelage_core.window import ObservationWindow
-from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import ResetPolicy
-
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
-
 
 WARM_UP_THOUGHTS = 5
 
@@ -63,8 +62,9 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._steady = SteadyClock()
         self._window = ObservationWindow(spec.history)
         self._chunks = ChunkBuffer(spec.replan_every)
-        self._assembler = ObservationAssembler(spec.cameras, spec.state_keys,
-                                               round(self.params.sync_tolerance_s * NS_PER_S))
+        self._assembler = ObservationAssembler(
+            spec.cameras, spec.state_keys, round(self.params.sync_tolerance_s * NS_PER_S)
+        )
         self._warm_up()
         self._active, self._not_before_ns = False, 0
         self._waiting: Observation | None = None
@@ -78,7 +78,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self.create_service(ResetPolicy, topics.POLICY_RESET, self._on_reset)
 
     def _warm_up(self) -> None:
-        """Think a few times about nothing: the first thoughts of a network take many times as long as the later ones."""
+        """Think a few times about nothing: a network's first thoughts take many times as long as the later ones."""
         spec = self._policy.spec
         images = {name: np.zeros((need.height, need.width, 3), dtype=np.uint8) for name, need in spec.cameras.items()}
         nothing = Observation(0, images, {key: np.zeros(STATE_KEYS[key]) for key in spec.state_keys})
@@ -90,8 +90,11 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         """Say how long the policy thinks."""
         recent = self._thought_s[-50:]
         mean_ms = 1e3 * sum(recent) / len(recent) if recent else 0.0
-        return True, "driving" if self._active else "idle", {"inference_ms": round(mean_ms, 2),
-                                                             "chunks": len(self._thought_s)}
+        return (
+            True,
+            "driving" if self._active else "idle",
+            {"inference_ms": round(mean_ms, 2), "chunks": len(self._thought_s)},
+        )
 
     def _on_image(self, camera: str, message: Image) -> None:
         try:

@@ -12,15 +12,15 @@ from typing import Any
 
 from rclpy.task import Future
 from sensor_msgs.msg import Image
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import RecordEpisode
+
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.contract import load_contract
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import TutelageError
 from tutelage_core.types import EpisodeResult
-from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import RecordEpisode
-
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
@@ -29,7 +29,7 @@ BACKLOG = 200
 """Messages a topic may wait for the disk before the oldest is lost."""
 
 RECORDER_NICENESS = 5
-"""The recorder has a backlog and can wait; arm and policy cannot. Lower priority than theirs on a machine of few cores."""
+"""The recorder has a backlog and can wait; arm and policy cannot. It yields to them on a machine of few cores."""
 
 DRAIN_S = 2.0
 """How long a closing episode waits for messages that are still on their way [s]."""
@@ -63,8 +63,9 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._drained: Future | None = None
         self._episode, self._closed = "", ("", "")
         for camera in contract.cameras:
-            self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera),
-                                     topics.reliable(BACKLOG))
+            self.create_subscription(
+                Image, topics.camera_image(camera), partial(self._on_image, camera), topics.reliable(BACKLOG)
+            )
         for kind, topic, write in (
             (ti.ArmState, topics.ARM_STATE, self._write_state),
             (ti.ExecutedAction, topics.ARM_EXECUTED, self._write_executed),
@@ -128,8 +129,9 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
             raise TutelageError("no episode is open")
         return self._writer
 
-    async def _on_record(self, request: RecordEpisode.Request,
-                         response: RecordEpisode.Response) -> RecordEpisode.Response:
+    async def _on_record(
+        self, request: RecordEpisode.Request, response: RecordEpisode.Response
+    ) -> RecordEpisode.Response:
         try:
             data = json.loads(request.metadata_json or "{}")
             if request.open and self._writer is not None and self._episode == request.episode:

@@ -14,9 +14,9 @@ import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from tutelage_core.errors import TutelageError
 from tutelage_interfaces.action import RunEpisode
 
+from tutelage_core.errors import TutelageError
 from tutelage_nodes import topics
 
 
@@ -70,8 +70,17 @@ class SessionClient:
             handle.cancel_goal_async()
             raise TutelageError(f"episode {goal.episode}: no result within {timeout_s:g} s")
         result = answer.result
-        return Outcome(goal.seed, goal.episode, result.success, result.steps, result.termination, result.failure,
-                       result.interventions, result.message, dict(zip(result.stages, result.stage_ms, strict=True)))
+        return Outcome(
+            goal.seed,
+            goal.episode,
+            result.success,
+            result.steps,
+            result.termination,
+            result.failure,
+            result.interventions,
+            result.message,
+            dict(zip(result.stages, result.stage_ms, strict=True)),
+        )
 
 
 def run_episodes(arguments: Sequence[str]) -> int:
@@ -82,7 +91,9 @@ def run_episodes(arguments: Sequence[str]) -> int:
     parser.add_argument("--episodes", type=int, default=1, help="how many; 0 for no end")
     parser.add_argument("--max-steps", type=int, default=0, help="limit of control periods; 0 for the task's own")
     parser.add_argument("--prefix", default="", help="record, and name the recordings PREFIX-SEED")
-    parser.add_argument("--timeout-s", type=float, default=120.0, help="limit for one episode, and for the session to appear")
+    parser.add_argument(
+        "--timeout-s", type=float, default=120.0, help="limit for one episode, and for the session to appear"
+    )
     settings = parser.parse_args(arguments)
     rclpy.init()
     node = rclpy.create_node("run_episodes")
@@ -91,8 +102,13 @@ def run_episodes(arguments: Sequence[str]) -> int:
         client.wait_for_session(settings.timeout_s)
         numbers = itertools.count() if settings.episodes == 0 else range(settings.episodes)
         for seed in (settings.first_seed + number for number in numbers):
-            goal = RunEpisode.Goal(task=settings.task, seed=seed, max_steps=settings.max_steps,
-                                   record=bool(settings.prefix), episode=f"{settings.prefix or settings.task}-{seed}")
+            goal = RunEpisode.Goal(
+                task=settings.task,
+                seed=seed,
+                max_steps=settings.max_steps,
+                record=bool(settings.prefix),
+                episode=f"{settings.prefix or settings.task}-{seed}",
+            )
             outcome = client.run(goal, settings.timeout_s)
             print(json.dumps(dataclasses.asdict(outcome)), flush=True)
             if outcome.termination == "error":

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.task import Future
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.action import RunEpisode
+from tutelage_interfaces.srv import Command
+
 from tutelage_core.arbiter import Arbiter
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
@@ -14,16 +18,11 @@ from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import UnknownNameError
 from tutelage_core.session import MOVING_STATES, DriveEvent, DriveState, Session
 from tutelage_core.types import EpisodeResult
-from tutelage_interfaces import msg as ti
-from tutelage_interfaces.action import RunEpisode
-from tutelage_interfaces.srv import Command
-
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_clock import EpisodeClock
 from tutelage_nodes.episode_setup import EpisodeSetup
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.stages import Stages
-
 
 LOOK_S = 0.5
 """How often a lock-step session looks whether it stands still [s]."""
@@ -75,8 +74,14 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self.create_subscription(ti.ActionChunk, topics.POLICY_CHUNK, self._on_chunk, topics.reliable())
         self.create_subscription(ti.ExecutedAction, topics.ARM_EXECUTED, self._on_executed, topics.reliable())
         self.create_service(Command, topics.SESSION_EVENT, self._on_event)
-        self._server = ActionServer(self, RunEpisode, topics.RUN_EPISODE, self._run_episode,
-                                    goal_callback=self._on_goal, cancel_callback=lambda _: CancelResponse.ACCEPT)
+        self._server = ActionServer(
+            self,
+            RunEpisode,
+            topics.RUN_EPISODE,
+            self._run_episode,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
         # in lock-step the timer only looks for a stand-still
         self.create_timer(LOOK_S if self._lockstep else contract.period_ns / NS_PER_S / 10, self._on_timer)
         self._publish_state("started")
@@ -157,8 +162,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._steps += 1
         if self._goal_handle is not None and self._steps % 5 == 0:
             progress = self._status.progress if self._status is not None else math.nan
-            self._goal_handle.publish_feedback(RunEpisode.Feedback(
-                step=self._steps, state=str(self._session.state), progress=progress))
+            self._goal_handle.publish_feedback(
+                RunEpisode.Feedback(step=self._steps, state=str(self._session.state), progress=progress)
+            )
 
     _goal_handle = None
 
@@ -186,8 +192,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
     def _finish(self, termination: str, message: str = "") -> None:
         self._session.apply(DriveEvent.STOP if termination == "error" else DriveEvent.EPISODE_ENDED)
         failure = self._status.failure if self._status is not None and termination != "success" else ""
-        result = EpisodeResult(termination == "success", self._steps, termination, self._interventions,
-                               self._stages.means_ms(), failure)
+        result = EpisodeResult(
+            termination == "success", self._steps, termination, self._interventions, self._stages.means_ms(), failure
+        )
         if self._done is not None:
             self._done.set_result((result, message))
 
@@ -201,7 +208,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._goal = goal
         return GoalResponse.ACCEPT
 
-    async def _run_episode(self, goal_handle) -> RunEpisode.Result:  # noqa: ANN001 rclpy's untyped handle
+    async def _run_episode(self, goal_handle) -> RunEpisode.Result:
         goal: RunEpisode.Goal = goal_handle.request
         answer = RunEpisode.Result()
         self._session.apply(DriveEvent.RESET_BEGUN)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
-from tutelage_core.errors import ArmError
-from tutelage_core.types import ArmCommand, ArmState
 from tutelage_interfaces import msg as ti
 
+from tutelage_core.errors import ArmError
+from tutelage_core.types import ArmCommand, ArmState
 from tutelage_nodes import convert, topics
 
 
@@ -27,14 +27,17 @@ class TwinLinkArm:
         if self._connected:
             return
         self._targets = self._node.create_publisher(ti.ArmTarget, topics.TWIN_LINK_TARGET, topics.reliable())
-        self._states = self._node.create_subscription(ti.ArmState, topics.TWIN_LINK_STATE, self._receive,
-                                                      topics.reliable())
+        self._states = self._node.create_subscription(
+            ti.ArmState, topics.TWIN_LINK_STATE, self._receive, topics.reliable()
+        )
         self._connected = True
 
     def read(self) -> ArmState:
         """Return the newest state."""
         if not self._connected or self._state is None:
-            raise ArmError(f"no state from the twin's arm: is twin_node running and publishing {topics.TWIN_LINK_STATE}?")
+            raise ArmError(
+                f"no state from the twin's arm: is twin_node running and publishing {topics.TWIN_LINK_STATE}?"
+            )
         return self._state
 
     def send(self, command: ArmCommand) -> ArmCommand:

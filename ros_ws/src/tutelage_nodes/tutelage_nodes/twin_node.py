@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import CameraInfo
+from tutelage_interfaces import msg as ti
+from tutelage_interfaces.srv import ResetScene
+
 from sim.tasks import TASKS
 from sim.twin import Twin
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_core.types import ArmCommand
-from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import ResetScene
-
 from tutelage_nodes import convert, topics
 from tutelage_nodes.node import TutelageNode, run_node
 
@@ -60,21 +60,27 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             raise UnknownNameError("clock", self.params.clock, CLOCK_MODES, "node twin_node")
         self._contract = load_contract(self.params.robot)
         if self._contract.arm.driver != "twin":
-            raise TutelageError(f"robot '{self._contract.name}' has the arm driver '{self._contract.arm.driver}': "
-                                "it needs no twin")
+            raise TutelageError(
+                f"robot '{self._contract.name}' has the arm driver '{self._contract.arm.driver}': it needs no twin"
+            )
         self._twin = Twin(self._contract, self.params.task)
         self._twin.reset(self.params.seed)
         self._offset_ns = NS_PER_S
         self._target: ArmCommand | None = None
-        self._images = {name: convert.ImageMessage(name, camera.width, camera.height)
-                        for name, camera in self._contract.cameras.items()}
+        self._images = {
+            name: convert.ImageMessage(name, camera.width, camera.height)
+            for name, camera in self._contract.cameras.items()
+        }
         self._clock_pub = self.create_publisher(ClockMsg, topics.CLOCK, topics.reliable())
         self._state_pub = self.create_publisher(ti.ArmState, topics.TWIN_LINK_STATE, topics.reliable())
         self._status_pub = self.create_publisher(ti.TaskStatus, topics.TWIN_TASK_STATUS, topics.reliable())
-        self._info_pubs = {name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.latched())
-                           for name in self._images}
-        self._image_pubs = {name: self.create_publisher(type(m.message), topics.camera_image(name), topics.reliable())
-                            for name, m in self._images.items()}
+        self._info_pubs = {
+            name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.latched()) for name in self._images
+        }
+        self._image_pubs = {
+            name: self.create_publisher(type(m.message), topics.camera_image(name), topics.reliable())
+            for name, m in self._images.items()
+        }
         self.create_subscription(ti.ArmTarget, topics.TWIN_LINK_TARGET, self._on_target, topics.reliable())
         self.create_service(ResetScene, topics.TWIN_RESET_SCENE, self._on_reset)
         for name in self._images:
