@@ -35,7 +35,7 @@ bench: setup ## the short benchmarks, with a table
 demo: setup ## a policy at work in the twin
 	@.venv/bin/tutelage demo
 
-live: setup ## the graph, with the page to watch and correct it
+live: setup ## the graph in real time, until Ctrl-C
 	@.venv/bin/tutelage live
 
 doctor: setup ## what works on this machine, and what to do about the rest

@@ -25,7 +25,7 @@ from tutelage_core.contract import NS_PER_S
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.versions import versions
 
-CREATED_BY = "tutelage train-bc"
+CREATED_BY = "tutelage train"
 POLICY_FOLDER = "policy"
 
 

@@ -83,7 +83,7 @@ class PickCube:
         model.body_inertia[body] = room.cube_mass_kg * (2.0 * half) ** 2 / 6.0
 
     def sample(self, world: World, rng: np.random.Generator) -> None:
-        """Lay the cube somewhere in its square, turned by up to 45 degrees either way."""
+        """Lay the cube somewhere in its square, turned by up to LARGEST_YAW either way."""
         shift, yaw = rng.uniform(-AREA_HALF_M, AREA_HALF_M, 2), rng.uniform(-LARGEST_YAW, LARGEST_YAW)
         half = float(world.model.geom_size[world.model.geom(CUBE).id, 0])
         pose = [

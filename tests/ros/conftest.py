@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import fcntl
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,22 @@ from policies.bc.normalisation import Normalisation
 from policies.bc.policy import BcPolicy, make_spec
 from tutelage_core.contract import CameraNeed
 
-_domains = itertools.count(120)
+FIRST_DOMAIN, LAST_DOMAIN = 10, 100  # higher ones use ports that the system hands out too
 
 
 @pytest.fixture
-def domain() -> int:
-    """A ROS domain that no other test of this session uses."""
-    return next(_domains)
+def domain() -> Iterator[int]:
+    """A ROS domain that no other test on this machine uses."""
+    folder = Path(tempfile.gettempdir())
+    for number in range(FIRST_DOMAIN, LAST_DOMAIN + 1):
+        with (folder / f"tutelage-test-domain-{number}.lock").open("w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # another test session has it
+            yield number
+            return
+    pytest.fail("every ROS domain is in use by another test")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sim.twin import Twin
 from tutelage.drivers import ExpertDriver
 from tutelage.loop import EpisodeOptions, run_episode
 from tutelage_core.contract import load_contract
-from tutelage_core.episodes.manifest import EpisodeMetadata
+from tutelage_core.episodes.manifest import PARTIAL_SUFFIX, EpisodeMetadata
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import ConfigurationError
@@ -103,6 +104,8 @@ def _record_one(job: tuple[CollectConfig, int]) -> bool:
     twin.reset(seed)
     metadata = EpisodeMetadata(contract, config.task, twin.instruction, seed, 0, "expert", "", versions())
     name = _name(config.task, seed)
+    # an interrupted run's unfinished recording: the seed makes it again
+    shutil.rmtree(config.output / f"{name}{PARTIAL_SUFFIX}", ignore_errors=True)
     with EpisodeWriter(config.output, name, metadata) as writer:
         result = run_episode(twin, driver, SafetyGate(contract.safety), contract,
                              EpisodeOptions(seed, with_expert=True, extra_steps=config.extra_steps), writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -39,7 +40,7 @@ class RunConfig:
         clock: clock of the twin.
         episodes: episodes to run; 0 for no end (Ctrl-C ends it).
         first_seed: seed of the first one; the others follow.
-        output: folder for recordings and the graph's log.
+        output: folder for recordings and the graph's log; a new one, `runs/graph-NNN`, if not given.
         record: record the episodes.
     """
 
@@ -49,7 +50,7 @@ class RunConfig:
     clock: Literal["realtime", "fast", "lockstep"] = "realtime"
     episodes: int = 1
     first_seed: int = EVALUATION_SEEDS_FROM
-    output: Path = Path("runs/graph")
+    output: Path | None = None
     record: bool = True
 
 
@@ -99,9 +100,10 @@ def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> 
         TutelageError: see `check`; or the graph did not come up, or a node died (`GraphError`).
     """
     check(config)
-    config.output.mkdir(parents=True, exist_ok=True)
-    episodes = (config.output / "episodes").resolve()
-    log_path = config.output / "graph.log"
+    output = config.output or _new_folder(Path("runs"), "graph")
+    output.mkdir(parents=True, exist_ok=True)
+    episodes = (output / "episodes").resolve()
+    log_path = output / "graph.log"
     arguments = {"robot": config.robot, "task": config.task, "policy": str(find_checkpoint(config.policy).resolve()),
                  "clock": config.clock, "folder": str(episodes), "seed": str(config.first_seed)}
     environment = graph_environment()
@@ -112,6 +114,11 @@ def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> 
         if runner.shutdown() != 0:
             raise GraphError(f"a node did not end well: see {log_path}")
     return outcomes
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    taken = {path.name for path in parent.glob(f"{name}-*")}
+    return parent / next(f"{name}-{n:03d}" for n in itertools.count(1) if f"{name}-{n:03d}" not in taken)
 
 
 def _ask(config: RunConfig, environment: dict[str, str], runner: LaunchRunner, episodes: Path,  # noqa: PLR0917

@@ -1,4 +1,4 @@
-"""One camera: driver frames out as raw image and intrinsics, with rate, age and losses in the diagnostics."""
+"""One camera: driver frames out as raw images, with rate, age and losses in the diagnostics."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CameraNode(TutelageNode[CameraNodeParameters]):
         self._camera = make_camera(p.camera, contract, _NodeClock(self))
         self._camera.start()
         self._message = convert.ImageMessage(p.camera, p.width, p.height)
-        self._publisher = self.create_publisher(Image, topics.camera_image(p.camera), topics.newest(2))
+        self._publisher = self.create_publisher(Image, topics.camera_image(p.camera), topics.reliable(2))
         self._stamps: deque[int] = deque(maxlen=60)
         self._thread = threading.Thread(target=self._run, name=f"camera {p.camera}")
         self._thread.start()

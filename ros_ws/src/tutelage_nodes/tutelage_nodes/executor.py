@@ -1,9 +1,9 @@
 """A single-threaded executor that costs a fraction of rclpy's own for each message.
 
 rclpy's executor gathers, locks and rebuilds its whole wait set twice for each callback, because each callback triggers
-the guard condition that wakes it. A lifecycle node has two dozen entities, so this is most of a message's cost. Here the
-wait set is kept until an entity comes or goes, and a callback wakes nobody. Taking and calling is still rclpy's code.
-One thread, so callback groups have nothing to exclude; a coroutine that waits does not hold others up.
+the guard condition that wakes it. A lifecycle node has two dozen entities, so this is most of a message's cost. Here
+the wait set is kept until an entity comes or goes, and a callback wakes nobody. Taking and calling is still rclpy's
+code. One thread, so callback groups have nothing to exclude; a coroutine that waits does not hold others up.
 
 `python -m bench run graph_vs_loop_ratio` shows what it is for. Written against rclpy 7.1 (Jazzy).
 """

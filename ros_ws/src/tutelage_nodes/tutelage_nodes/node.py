@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import sys
 import threading
-import time
 from typing import Any, Generic, TypeVar
 
 import rclpy
@@ -21,20 +19,13 @@ from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_nodes import topics
 from tutelage_nodes.executor import KeptWaitSetExecutor
+from tutelage_nodes.one_graph import NameClaim
 
 P = TypeVar("P")
-DISCOVERY_S = 1.0
-"""How long a starting node looks for another one of its name [s]."""
-
-DISCOVERY_LOOK_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
 END_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 ROS_PARAMETERS = frozenset({"use_sim_time", "start_type_description_service"})
-
-
-class DuplicateGraphError(TutelageError):
-    """Another graph runs in this ROS domain."""
 
 
 class TutelageNode(LifecycleNode, Generic[P]):
@@ -121,27 +112,6 @@ class TutelageNode(LifecycleNode, Generic[P]):
         self._diagnostics.publish(message)
 
 
-def refuse_second_graph(node: LifecycleNode) -> None:
-    """Look for another node of the same name.
-
-    Raises:
-        DuplicateGraphError: there is one.
-    """
-    for _ in range(round(DISCOVERY_S / DISCOVERY_LOOK_S)):
-        time.sleep(DISCOVERY_LOOK_S)
-        same = [
-            1
-            for name, namespace in node.get_node_names_and_namespaces()
-            if (name, namespace) == (node.get_name(), node.get_namespace())
-        ]
-        if len(same) > 1:
-            domain = os.environ.get("ROS_DOMAIN_ID", "0")
-            raise DuplicateGraphError(
-                f"another '{node.get_fully_qualified_name()}' runs in ROS domain {domain}: "
-                "stop that graph first, or choose another domain (ROS_DOMAIN_ID)"
-            )
-
-
 def run_node(make: type[TutelageNode[Any]]) -> None:
     """Run one node until SIGINT or SIGTERM; exit 0 then, 1 when it refuses to start.
 
@@ -154,11 +124,12 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
     stop = threading.Event()
     threading.Thread(target=_wait_for_end, args=(stop, executor), name="signals", daemon=True).start()
     code = 0
+    claim: NameClaim | None = None
     node: TutelageNode[Any] | None = None
     try:
         node = make()  # type: ignore[call-arg]
         executor.add_node(node)
-        refuse_second_graph(node)
+        claim = NameClaim(node)
         for transition in (node.trigger_configure, node.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
                 code = 1
@@ -177,6 +148,7 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
+    del claim  # held until here: the name is free once the node is gone
     sys.exit(code)
 
 

@@ -156,9 +156,13 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         return response
 
     def _begin(self, episode: str, data: dict[str, object], not_before_ns: int) -> None:
-        silent = [t for t in map(topics.camera_image, self._cameras) if self.count_publishers(t) == 0]
+        # a topic counts as connected once something has come: that a publisher is known says too little
+        topics_needed = [*map(topics.camera_image, self._cameras), topics.ARM_STATE]
+        if self.count_publishers(topics.TWIN_TASK_STATUS):
+            topics_needed.append(topics.TWIN_TASK_STATUS)
+        silent = [topic for topic in topics_needed if topic not in self._newest]
         if silent:
-            raise TutelageError(f"{NOT_CONNECTED}: nobody publishes {', '.join(silent)}")
+            raise TutelageError(f"{NOT_CONNECTED}: nothing has come on {', '.join(silent)}")
         if self._writer is not None:
             self._writer.abort("another episode began")
             self._writer = None

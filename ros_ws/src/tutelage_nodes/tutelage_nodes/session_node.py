@@ -24,6 +24,7 @@ from tutelage_nodes.episode_setup import EpisodeSetup
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.stages import Stages
 
+LATCHED = "LATCHED"
 LOOK_S = 0.5
 """How often a lock-step session looks whether it stands still [s]."""
 
@@ -36,11 +37,13 @@ class SessionNodeParameters:
         robot: name of the robot's contract.
         time: wall, or data (lock-step: one command for each observation).
         patience_s: without progress for so long an episode ends with an error [s, steady].
+        speed: seconds of simulated time per second of the steady clock; 1 for a robot.
     """
 
     robot: str = "twin"
     time: str = "wall"
     patience_s: float = 10.0
+    speed: float = 1.0
 
 
 class SessionNode(TutelageNode[SessionNodeParameters]):
@@ -134,6 +137,8 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
     def _on_executed(self, message: ti.ExecutedAction) -> None:
         self._stages.event("executed", {"command": "gate"})
         self._interventions += bool(message.reasons)
+        if LATCHED in message.reasons and self._episode_runs():
+            self._finish("stopped", "the arm's gate is latched: look why, then send CLEAR_STOP")
         self._progress_ns = self._steady.now_ns()
 
     def _on_timer(self) -> None:
@@ -142,7 +147,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             waiting = "the policy's chunk" if self._chunks.wants_chunk(self._state_ns) else "the arm"
             self._finish("error", f"no progress for {self.params.patience_s:g} s: waiting for {waiting}")
         if not self._lockstep and self._drives():
-            self._send(self._pulse.due_for_timer(now_ns))
+            self._send(self._pulse.due_for_timer(round(now_ns * self.params.speed)))
 
     # -- what goes out -------------------------------------------------------------------------------------------
 
@@ -156,7 +161,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
     def _send(self, stamp_ns: int | None) -> None:
         if stamp_ns is None:
             return
-        self._pulse.sent(stamp_ns, self._steady.now_ns())
+        self._pulse.sent(stamp_ns, round(self._steady.now_ns() * self.params.speed))
         self._stages.event("command", {})
         self._command_pub.publish(convert.to_arm_command_msg(self._arbiter.command(self._session.state, stamp_ns)))
         self._steps += 1

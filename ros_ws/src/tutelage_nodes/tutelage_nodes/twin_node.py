@@ -35,7 +35,9 @@ class TwinNodeParameters:
         robot: robot whose contract the twin plays.
         task: task of the scene at start.
         seed: seed of the scene at start.
-        clock: realtime (stamps are wall time), fast (free-running simulated time) or lockstep (one period per action).
+        clock: realtime (stamps are wall time), fast (simulated time runs `speed` times as fast as the wall's) or
+            lockstep (one period per action).
+        speed: of the fast clock. Delays count `speed` times in simulated time: the gate refuses what is too old.
         state_rate_hz: rate of arm states in realtime and fast [Hz]; in lock-step it is the control rate.
     """
 
@@ -44,6 +46,7 @@ class TwinNodeParameters:
     seed: int = 0
     clock: str = "realtime"
     state_rate_hz: float = 50.0
+    speed: float = 2.0
 
 
 class TwinNode(TutelageNode[TwinNodeParameters]):
@@ -93,7 +96,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             self._slice_ns = round(NS_PER_S / self.params.state_rate_hz)
             self._slices_per_image = max(1, round(self._contract.period_ns / self._slice_ns))
             self._slices = 0
-            pace_s = self._slice_ns / NS_PER_S if self.params.clock == "realtime" else 0.0
+            pace_s = self._slice_ns / NS_PER_S / (self.params.speed if self.params.clock == "fast" else 1.0)
             self.create_timer(pace_s, self._slice, callback_group=MutuallyExclusiveCallbackGroup())
 
     def teardown(self) -> None:
