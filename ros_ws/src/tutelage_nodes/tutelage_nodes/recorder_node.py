@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
@@ -58,21 +59,23 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._contract = to_mapping(contract)
         self._cameras = tuple(contract.cameras)
         self._last_ns: dict[str, int] = {}
-        self._newest: dict[str, tuple[int, Callable[[], None]]] = {}
+        self._newest: dict[str, bytes] = {}
+        self._readers: dict[str, tuple[type, Callable[[Any], None]]] = {}
         self._not_before_ns = self._executed = self._awaited_steps = 0
         self._drained: Future | None = None
         self._episode, self._closed = "", ("", "")
         for camera in contract.cameras:
-            self.create_subscription(
-                Image, topics.camera_image(camera), partial(self._on_image, camera), topics.reliable(BACKLOG)
-            )
+            self._readers[topics.camera_image(camera)] = (Image, partial(self._on_image, camera))
         for kind, topic, write in (
             (ti.ArmState, topics.ARM_STATE, self._write_state),
             (ti.ExecutedAction, topics.ARM_EXECUTED, self._write_executed),
             (ti.TaskStatus, topics.TWIN_TASK_STATUS, self._write_status),
             (ti.ActionChunk, topics.POLICY_CHUNK, self._write_chunk),
         ):
-            self.create_subscription(kind, topic, partial(self._on_message, topic, write), topics.reliable(BACKLOG))
+            self._readers[topic] = (kind, partial(self._on_message, topic, write))
+        for topic, (kind, _) in self._readers.items():
+            # raw: while no episode is open, a message costs no more than its copy
+            self.create_subscription(kind, topic, partial(self._on_raw, topic), topics.reliable(BACKLOG), raw=True)
         self.create_service(RecordEpisode, topics.RECORD_EPISODE, self._on_record)
 
     def teardown(self) -> None:
@@ -84,6 +87,16 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say whether an episode is open."""
         return True, "recording" if self._writer is not None else "idle", {}
+
+    def _on_raw(self, topic: str, data: bytes) -> None:
+        """Write a message, or keep it: an episode's first observation may come before its recording opens."""
+        self._newest[topic] = data
+        if self._writer is not None:
+            self._read(topic, data)
+
+    def _read(self, topic: str, data: bytes) -> None:
+        kind, take = self._readers[topic]
+        take(deserialize_message(data, kind))
 
     def _on_image(self, camera: str, message: Image) -> None:
         topic = topics.camera_image(camera)
@@ -99,11 +112,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._take(topic, convert.to_ns(message.header.stamp), partial(write, message))
 
     def _take(self, topic: str, stamp_ns: int, write: Callable[[], None]) -> None:
-        """Write a message, unless it is of before the episode or a repetition.
-
-        The newest one of each topic is kept: the first observation of an episode may arrive before its recording opens.
-        """
-        self._newest[topic] = (stamp_ns, write)
+        """Write a message, unless it is of before the episode or a repetition."""
         if self._writer is None or stamp_ns <= self._last_ns.get(topic, self._not_before_ns - 1):
             return
         self._last_ns[topic] = stamp_ns
@@ -171,8 +180,8 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         metadata = from_mapping({**data, "contract": self._contract}, EpisodeMetadata, "RecordEpisode.metadata_json")
         self._writer = EpisodeWriter(Path(self.params.folder), episode, metadata)
         self._episode = episode
-        for topic, (stamp_ns, write) in tuple(self._newest.items()):
-            self._take(topic, stamp_ns, write)
+        for topic, raw in tuple(self._newest.items()):
+            self._read(topic, raw)
 
     async def _drain(self, steps: int) -> None:
         """Wait for messages that are still on their way: a service call may overtake them."""
