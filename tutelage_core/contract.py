@@ -75,6 +75,8 @@ class SafetyLimits:
         max_target_lead_m, max_target_lead_rad: how far the target may run ahead of the measured pose.
         max_command_age_s: older commands are refused.
         command_timeout_s: without a command for this long, the arm holds its measured pose.
+        min_command_interval_s: commands whose stamps are closer than this are refused; with the step limit it bounds
+            the speed that a sender can ask for.
         max_state_age_s: commands are refused when the arm's state is older than this.
         max_refusals_in_a_row: so many refusals in a row latch a fault.
     """
@@ -88,6 +90,7 @@ class SafetyLimits:
     max_target_lead_rad: float = 0.4
     max_command_age_s: float = 0.2
     command_timeout_s: float = 0.2
+    min_command_interval_s: float = 0.04
     max_state_age_s: float = 0.25
     max_refusals_in_a_row: int = 3
 
@@ -107,6 +110,11 @@ class SafetyLimits:
             value = getattr(self, name)
             if not 0.0 < value < math.pi / 2:  # together below half a turn, so that nearer is always well defined
                 raise ConfigurationError(f"{name} must be in (0, pi/2), got {value}")
+        interval_s = self.min_command_interval_s
+        if not 0.0 <= interval_s < self.command_timeout_s:
+            raise ConfigurationError(
+                f"min_command_interval_s must be in [0, command_timeout_s = {self.command_timeout_s:g}), got {interval_s}"
+            )
         if not (math.isfinite(self.refuse_ratio) and self.refuse_ratio >= 1.0):
             raise ConfigurationError(f"refuse_ratio must be finite and at least 1, got {self.refuse_ratio}")
         if self.max_refusals_in_a_row < 1:

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     STALE_COMMAND = "STALE_COMMAND"  # the command is too old
     FUTURE_COMMAND = "FUTURE_COMMAND"  # its stamp lies in the future: clocks disagree
     OUT_OF_ORDER = "OUT_OF_ORDER"  # stamp or sequence not newer than the last one
+    TOO_SOON = "TOO_SOON"  # less than min_command_interval_s after the last command
     STEP_TOO_LARGE = "STEP_TOO_LARGE"  # beyond refuse_ratio times a limit
     COMMAND_TIMEOUT = "COMMAND_TIMEOUT"  # no command came in time: the arm holds
     TRANSLATION_CLAMPED = "TRANSLATION_CLAMPED"
@@ -37,6 +38,7 @@ REFUSALS = frozenset(
         Reason.STALE_COMMAND,
         Reason.FUTURE_COMMAND,
         Reason.OUT_OF_ORDER,
+        Reason.TOO_SOON,
         Reason.STEP_TOO_LARGE,
         Reason.COMMAND_TIMEOUT,
     }

@@ -50,6 +50,12 @@ def after_a_lead(bench: Bench) -> GateDecision:
     return decision
 
 
+def too_soon(bench: Bench) -> GateDecision:
+    """Ask twice within 30 ms."""
+    bench.ask(tcp_step(gripper=0.4))
+    return bench.ask(age_s=0.07)
+
+
 def repeated(bench: Bench) -> GateDecision:
     bench.ask()
     return bench.ask(age_s=0.1)
@@ -70,6 +76,7 @@ WAYS: dict[Reason, Callable[[Bench], GateDecision]] = {
     Reason.STALE_COMMAND: lambda bench: bench.ask(age_s=0.21),
     Reason.FUTURE_COMMAND: lambda bench: bench.ask(age_s=-0.06),
     Reason.OUT_OF_ORDER: repeated,
+    Reason.TOO_SOON: too_soon,
     Reason.STEP_TOO_LARGE: lambda bench: bench.ask(tcp_step(0.061)),
     Reason.COMMAND_TIMEOUT: lambda bench: bench.gate.time_out(bench.state(), bench.now_ns),
     Reason.TRANSLATION_CLAMPED: lambda bench: bench.ask(tcp_step(0.03)),
@@ -109,7 +116,7 @@ def test_refusal_holds_the_measured_pose_and_keeps_the_gripper(reason: Reason) -
     else:
         np.testing.assert_array_equal(target(decision), measured.position)
         np.testing.assert_allclose(decision.target.T_base_tcp_target.quaternion_xyzw, measured.quaternion_xyzw)
-    asked_after_the_motion = 0.4 if reason is Reason.OUT_OF_ORDER else 0.7
+    asked_after_the_motion = 0.4 if reason in (Reason.OUT_OF_ORDER, Reason.TOO_SOON) else 0.7
     assert decision.target.gripper_opening == decision.executed.executed[6] == asked_after_the_motion
 
 
@@ -575,3 +582,11 @@ def test_command_and_state_are_left_as_they_were() -> None:
 def test_limit_that_would_switch_a_bound_off_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=field):
         replace(LIMITS, **{field: value})
+
+
+def test_burst_of_commands_cannot_outrun_the_rate_limit() -> None:
+    bench = Bench()
+    bench.ask()
+    admitted = [not bench.ask(tcp_step(0.02), age_s=0.099 * n).refused for n in (1, 2)]
+    assert admitted == [False, False]
+    assert not bench.ask(tcp_step(0.02)).refused, "a command at the control rate is heard again"
