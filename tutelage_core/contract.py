@@ -113,7 +113,7 @@ class SafetyLimits:
         interval_s = self.min_command_interval_s
         if not 0.0 <= interval_s < self.command_timeout_s:
             raise ConfigurationError(
-                f"min_command_interval_s must be in [0, command_timeout_s = {self.command_timeout_s:g}), got {interval_s}"
+                f"min_command_interval_s must be in [0, {self.command_timeout_s:g}), the time-out, got {interval_s}"
             )
         if not (math.isfinite(self.refuse_ratio) and self.refuse_ratio >= 1.0):
             raise ConfigurationError(f"refuse_ratio must be finite and at least 1, got {self.refuse_ratio}")

@@ -29,9 +29,10 @@ def test_lockstep_recording_holds_every_step_and_every_frame(small_policy, domai
     assert "an episode of this name exists" in twice.stdout + twice.stderr
 
 
-def test_realtime_graph_keeps_its_period_and_records_it(small_policy, domain, tmp_path):
+@pytest.mark.parametrize("clock", ["realtime", "fast"])
+def test_running_clock_keeps_the_control_period_and_is_recorded(small_policy, domain, tmp_path, clock):
     """Mechanism only: the latency figures are the benchmark's."""
-    with launched(domain, {"clock": "realtime", "policy": str(small_policy), "folder": str(tmp_path)}) as graph:
+    with launched(domain, {"clock": clock, "policy": str(small_policy), "folder": str(tmp_path)}) as graph:
         outcome = graph.run_episodes("--episodes", "1", "--max-steps", "30", "--prefix", "live")[0]
     episode = read_episode(tmp_path / str(outcome["episode"]))
     gaps_ns = np.diff(episode.stamps_ns)

@@ -26,10 +26,9 @@ class EpisodeClock:
         """Begin an episode."""
         self._last_stamp_ns = None
 
-    @property
-    def last_stamp_ns(self) -> int | None:
-        """Stamp of the last command, None before the first."""
-        return self._last_stamp_ns
+    def is_answered(self, state_ns: int) -> bool:
+        """Lock-step: return whether the last command has been carried out, so that what is seen now is final."""
+        return self._last_stamp_ns is None or state_ns > self._last_stamp_ns
 
     def sent(self, stamp_ns: int, steady_ns: int) -> None:
         """Note that the command for `stamp_ns` left at `steady_ns` (steady clock)."""

@@ -38,6 +38,20 @@ class Scene:
     replan_every: int = 1
 
 
+def to_answer(result: EpisodeResult, message: str) -> RunEpisode.Result:
+    """Return the action's result."""
+    return RunEpisode.Result(
+        success=result.success,
+        steps=result.steps,
+        termination=result.termination,
+        failure=result.failure,
+        interventions=result.interventions,
+        message=message,
+        stages=list(result.stage_ms),
+        stage_ms=list(result.stage_ms.values()),
+    )
+
+
 class EpisodeSetup:
     """Calls scene, arm, policy and recorder in their order."""
 

@@ -20,7 +20,7 @@ from tutelage_core.session import MOVING_STATES, DriveEvent, DriveState, Session
 from tutelage_core.types import EpisodeResult
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_clock import EpisodeClock
-from tutelage_nodes.episode_setup import EpisodeSetup
+from tutelage_nodes.episode_setup import EpisodeSetup, to_answer
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.stages import Stages
 
@@ -69,6 +69,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._period_ns = contract.period_ns
         self._goal: RunEpisode.Goal | None = None
         self._done: Future | None = None
+        self._goal_handle = None
         self._setup = EpisodeSetup(self, lambda: self._command_pub.get_subscription_count() > 0)
         self._state_pub = self.create_publisher(ti.SessionState, topics.SESSION_STATE, topics.latched())
         self._command_pub = self.create_publisher(ti.ArmCommand, topics.ARM_COMMAND, topics.reliable())
@@ -100,8 +101,6 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._steps = self._interventions = self._limit = 0
         self._awaiting = False
         self._progress_ns = self._steady.now_ns()
-
-    # -- what comes in -------------------------------------------------------------------------------------------
 
     def _on_state(self, message: ti.ArmState) -> None:
         self._gripper = message.gripper_opening
@@ -149,8 +148,6 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         if not self._lockstep and self._drives():
             self._send(self._pulse.due_for_timer(round(now_ns * self.params.speed)))
 
-    # -- what goes out -------------------------------------------------------------------------------------------
-
     def _pulse_lockstep(self) -> None:
         """Answer the observation at hand once arm state, ground truth and chunk of its instant are all there."""
         if not self._lockstep or self._status_ns != self._state_ns or self._state_ns < self._not_before_ns:
@@ -171,10 +168,6 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
                 RunEpisode.Feedback(step=self._steps, state=str(self._session.state), progress=progress)
             )
 
-    _goal_handle = None
-
-    # -- episodes ------------------------------------------------------------------------------------------------
-
     def _episode_runs(self) -> bool:
         return self._done is not None and not self._done.done()
 
@@ -186,13 +179,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             self._finish("stopped", "cancelled")
         elif self._status is not None and self._status_ns >= self._not_before_ns and self._status.success:
             self._finish("success")
-        elif self._steps >= self._limit and (not self._lockstep or self._pulse_is_quiet()):
+        elif self._steps >= self._limit and (not self._lockstep or self._pulse.is_answered(self._state_ns)):
             self._finish("time_limit")
         return self._episode_runs() and self._session.state in MOVING_STATES
-
-    def _pulse_is_quiet(self) -> bool:
-        """Lock-step: the last command has been carried out, so the ground truth at hand is the final one."""
-        return self._pulse.last_stamp_ns is None or self._state_ns > self._pulse.last_stamp_ns
 
     def _finish(self, termination: str, message: str = "") -> None:
         self._session.apply(DriveEvent.STOP if termination == "error" else DriveEvent.EPISODE_ENDED)
@@ -215,7 +204,6 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
 
     async def _run_episode(self, goal_handle) -> RunEpisode.Result:
         goal: RunEpisode.Goal = goal_handle.request
-        answer = RunEpisode.Result()
         self._session.apply(DriveEvent.RESET_BEGUN)
         self._publish_state("resetting", goal.task, "")
         scene = await self._setup.begin(goal)
@@ -223,9 +211,8 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         if scene.refusal:
             goal_handle.abort()
             self._goal = None
-            answer.termination, answer.message = "error", scene.refusal
             self._publish_state(scene.refusal)
-            return answer
+            return RunEpisode.Result(termination="error", message=scene.refusal)
         self._restart_driver(self._period_ns, scene.replan_every)
         self._arbiter.restart(self._gripper)
         self._stages.restart()
@@ -236,13 +223,10 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         result, message = await self._done
         self._goal_handle = None
         self._publish_state(result.termination)
-        message = message or await self._setup.end(goal, scene.episode, result)
+        recording = await self._setup.end(goal, scene.episode, result)
         self._goal = None
         (goal_handle.abort if result.termination == "error" else goal_handle.succeed)()
-        answer.success, answer.steps, answer.termination = result.success, result.steps, result.termination
-        answer.failure, answer.interventions, answer.message = result.failure, result.interventions, message
-        answer.stages, answer.stage_ms = list(result.stage_ms), list(result.stage_ms.values())
-        return answer
+        return to_answer(result, message or recording)
 
     def _on_event(self, request: Command.Request, response: Command.Response) -> Command.Response:
         if request.event not in DriveEvent.__members__:
