@@ -148,10 +148,9 @@ class SafetyGate:
         newer_sequence = command.sequence > self._last_sequence or command.sequence == 1
         if not (newer_stamp and newer_sequence):
             return Reason.OUT_OF_ORDER
-        if self._last_stamp_ns is not None:
-            interval_s = (command.stamp_ns - self._last_stamp_ns) / NS_PER_S
-            if interval_s < limits.min_command_interval_s * (1.0 - EXACT):
-                return Reason.TOO_SOON
+        soonest_ns = limits.min_command_interval_s * (1.0 - EXACT) * NS_PER_S
+        if self._last_stamp_ns is not None and command.stamp_ns - self._last_stamp_ns < soonest_ns:
+            return Reason.TOO_SOON
         ratio = limits.refuse_ratio * (1.0 + EXACT)
         if _norm(step[:3]) > ratio * limits.max_step_m or _norm(step[3:6]) > ratio * limits.max_step_rad:
             return Reason.STEP_TOO_LARGE
