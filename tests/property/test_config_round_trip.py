@@ -38,19 +38,23 @@ OPTIONS = st.dictionaries(NAMES, PLAIN, max_size=3)
 CAMERAS = st.builds(
     CameraContract, st.integers(1, 4096), st.integers(1, 4096), st.floats(0.0, 1000.0, exclude_min=True), NAMES, OPTIONS
 )
+TIMEOUT_AND_INTERVAL = (
+    st.tuples(POSITIVE, st.floats(0.0, 1.0)).map(lambda p: (p[0], p[0] * p[1])).filter(lambda p: p[1] < p[0])
+)
 BOXES = st.tuples(*[st.tuples(st.floats(-1e3, 0.0), st.floats(1e-3, 1e3))] * 3)
-LIMITS = BOXES.flatmap(
-    lambda box: st.builds(
+LIMITS = st.tuples(BOXES, TIMEOUT_AND_INTERVAL).flatmap(
+    lambda drawn: st.builds(
         SafetyLimits,
-        st.just(tuple(low for low, _ in box)),
-        st.just(tuple(high for _, high in box)),
+        st.just(tuple(low for low, _ in drawn[0])),
+        st.just(tuple(high for _, high in drawn[0])),
         POSITIVE,
         ANGLES,
         st.floats(1.0, 100.0),
         POSITIVE,
         ANGLES,
         POSITIVE,
-        POSITIVE,
+        st.just(drawn[1][0]),
+        st.just(drawn[1][1]),
         POSITIVE,
         st.integers(1, 100),
     )
