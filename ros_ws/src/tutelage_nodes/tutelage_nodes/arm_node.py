@@ -138,9 +138,11 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
                 self._arm.send(decision.target)
         except ArmError as error:
             self.count("driver_refusals")
-            self._gate.stop(str(error))
-            self.get_logger().error(str(error))
-            return
+            if not decision.refused:
+                self._gate.stop(str(error))
+                self.get_logger().error(str(error))
+                return
+            # a stopped driver takes no hold either: it holds already, and the session must still hear of the refusal
         self._executed_pub.publish(executed)
 
     def _now_ns(self) -> int:
