@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from hardware.safety.gate import SafetyGate
+from sim.rooms import parse_room
 from sim.twin import Twin
 from tutelage_core.contract import STATE_KEYS, RobotContract, load_contract, state_vectors
 from tutelage_core.errors import ConfigurationError
@@ -23,8 +24,8 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     Observations are the contract's cameras (uint8, shape (height, width, 3)) and state keys (float64, SI) by name.
     Actions are TCP steps, shape (7,) [m, rad, 0..1]. The reward is 1 with success, which ends the episode, and 0 else.
-    `info` holds `success`, `progress`, `failure`, `instruction`, `executed` (the step that the gate let through) and
-    `reasons` (why the gate changed it).
+    `info` holds `success`, `progress`, `failure`, `instruction`, `executed` (the step that the gate let through),
+    `reasons` (why the gate changed it), `contact_force_n` (what the robot pressed with, at most) and `room`.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -35,6 +36,8 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         robot: str | RobotContract = "twin",
         cameras: bool = True,
         render_mode: str | None = None,
+        rooms: str = "lab",
+        profile: str = "fast",
     ) -> None:
         """Build the twin.
 
@@ -43,16 +46,18 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             robot: the contract, its name or its file.
             cameras: whether observations hold pictures; without them it is about three times as fast.
             render_mode: `rgb_array` or none.
+            rooms: split that rooms are drawn from: lab, train, test or held_out.
+            profile: render profile: fast or pretty.
 
         Raises:
-            UnknownNameError: no task or robot has this name.
+            UnknownNameError: no task, robot, split or profile has this name.
             ConfigurationError: the render mode is not supported.
         """
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ConfigurationError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
         self.render_mode = render_mode
         self.contract = robot if isinstance(robot, RobotContract) else load_contract(robot)
-        self.twin = Twin(self.contract, task)
+        self.twin = Twin(self.contract, task, rooms=rooms, profile=profile)
         self._gate = SafetyGate(self.contract.safety)
         self._cameras = tuple(self.contract.cameras) if cameras else ()
         self._steps = 0
@@ -69,9 +74,19 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start an episode; the same `seed` gives the same one, bit for bit. Without a seed the next one is drawn."""
+        """Start an episode; the same `seed` gives the same one, bit for bit. Without a seed the next one is drawn.
+
+        `options` may hold `room`: a `Room` or its name such as `test:12`. Without it the seed draws the room too.
+
+        Raises:
+            ConfigurationError: the room is not legal.
+        """
         super().reset(seed=seed)
-        self.twin.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
+        room = (options or {}).get("room")
+        self.twin.reset(
+            int(self.np_random.integers(2**31)) if seed is None else seed,
+            parse_room(room) if isinstance(room, str) else room,
+        )
         self._steps = 0
         state = self.twin.arm_state()
         self._gate.clear_stop()
@@ -116,6 +131,8 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "instruction": self.twin.instruction,
             "executed": executed,
             "reasons": reasons,
+            "contact_force_n": self.twin.contact_force_n(),
+            "room": self.twin.room.name,
         }
 
     def _observation_space(self) -> spaces.Dict:

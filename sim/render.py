@@ -7,8 +7,9 @@ import weakref
 import mujoco
 import numpy as np
 
+from sim.render_profiles import RenderProfile
 from sim.robots import ARM_GROUP, CONTACT_GROUP, SITE_GROUP
-from sim.world import TABLE_TEXTURE, World
+from sim.world import World
 from tutelage_core.contract import CameraContract
 from tutelage_core.errors import UnknownNameError
 from tutelage_core.types import ImageArray
@@ -22,40 +23,41 @@ MAX_GEOMS = 200
 class WorldRenderer:
     """Draws the cameras of a contract off screen. Keeps its buffers, so it allocates one image a frame."""
 
-    def __init__(self, world: World, cameras: dict[str, CameraContract]) -> None:
+    def __init__(self, world: World, cameras: dict[str, CameraContract], profile: RenderProfile) -> None:
         """Open a context for `world` and the contract's `cameras`.
 
         Raises:
             UnknownNameError: the world has no camera of a name in `cameras`.
         """
-        self._world = world
         self._cameras = dict(cameras)
+        self._profile = profile
         legal = [world.model.camera(i).name for i in range(world.model.ncam)]
         for name in cameras:
             if name not in legal:
                 raise UnknownNameError("camera", name, legal, "the twin")
-        model = world.model
         width, height = (max(getattr(c, side) for c in cameras.values()) for side in ("width", "height"))
         self._gl = mujoco.GLContext(width, height)
+        self._free = weakref.finalize(self, self._gl.free)
+        self._free_context = weakref.finalize(self, self._gl.make_current)
+        self.show(world)
+
+    def show(self, world: World) -> None:
+        """Draw another world from now on."""
         self._gl.make_current()
+        self._free_context()
+        model = self._model = world.model
+        self._data = world.data
+        model.vis.quality.offsamples = self._profile.samples
+        model.vis.quality.shadowsize = self._profile.shadow_px
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        self._free_context = weakref.finalize(self, _free_context, self._gl, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
-        for flag in (
-            mujoco.mjtRndFlag.mjRND_SHADOW,
-            mujoco.mjtRndFlag.mjRND_REFLECTION,
-            mujoco.mjtRndFlag.mjRND_SKYBOX,
-            mujoco.mjtRndFlag.mjRND_HAZE,
-        ):
-            self._scene.flags[flag] = False
-        self._free = weakref.finalize(self, _free, self._gl, self._context)
-        self._texture = model.texture(TABLE_TEXTURE).id
-        self._views = {name: _View(model, name, contract) for name, contract in cameras.items()}
-
-    def refresh(self) -> None:
-        """Bring what a reset changed to the context: the table's texture."""
-        self._gl.make_current()
-        mujoco.mjr_uploadTexture(self._world.model, self._context, self._texture)
+        flags = self._scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self._profile.shadow_px > 0
+        for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX, mujoco.mjtRndFlag.mjRND_HAZE):
+            flags[flag] = False
+        self._views = {name: _View(model, name, contract) for name, contract in self._cameras.items()}
 
     def render(self, camera: str) -> ImageArray:
         """Return the picture of `camera`, shape (height, width, 3), uint8, RGB.
@@ -67,9 +69,9 @@ class WorldRenderer:
         if view is None:
             raise UnknownNameError("camera", camera, self._views)
         self._gl.make_current()
-        mujoco.mj_camlight(self._world.model, self._world.data)
+        mujoco.mj_camlight(self._model, self._data)
         mujoco.mjv_updateScene(
-            self._world.model, self._world.data, view.option, None, view.camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+            self._model, self._data, view.option, None, view.camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
         )
         mujoco.mjr_render(view.viewport, self._scene, self._context)
         mujoco.mjr_readPixels(view.pixels, None, view.viewport, self._context)
@@ -77,14 +79,14 @@ class WorldRenderer:
 
     def close(self) -> None:
         """Free the context. May be called twice."""
+        self._free_context()
         self._free()
 
 
-def _free(gl: mujoco.GLContext, context: mujoco.MjrContext) -> None:
-    """Free a context; also runs when the process ends, because the library's own clean-up comes too late then."""
+def _free_context(gl: mujoco.GLContext, context: mujoco.MjrContext) -> None:
+    """Free what a world needed; also runs when the process ends, because the library's own clean-up comes too late."""
     gl.make_current()
     context.free()
-    gl.free()
 
 
 class _View:
@@ -98,6 +100,7 @@ class _View:
         self.option.flags[:] = 0
         self.option.flags[mujoco.mjtVisFlag.mjVIS_TEXTURE] = 1
         self.option.flags[mujoco.mjtVisFlag.mjVIS_STATIC] = 1
+        self.option.flags[mujoco.mjtVisFlag.mjVIS_FLEXSKIN] = 1
         self.option.geomgroup[:] = 1
         for group in (CONTACT_GROUP, SITE_GROUP, *UNSEEN_GROUPS.get(name, ())):
             self.option.geomgroup[group] = 0

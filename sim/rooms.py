@@ -1,137 +1,225 @@
-"""A room drawn from a seed: lights, surfaces, camera mounting, and the looks and feel of what is handled."""
+"""A room drawn from a split and a number: lights, surfaces, cameras, clutter, and the style of what a task brings."""
 
 from __future__ import annotations
 
-import colorsys
+import dataclasses
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim.parameters import SPLITS, Value, check_names, choice, draw_part, part_name, span, spread, whole
+from sim.textures import COMMON_PATTERNS, HELD_OUT_PATTERNS, Colour, rgb, texture
+from tutelage_core.errors import ConfigurationError, UnknownNameError
 from tutelage_core.types import FloatArray, ImageArray
 
-TEXTURE_SIZE = 64
-"""Width and height of the table's texture [px]."""
+Part = TypeVar("Part")
 
-PATTERNS = ("plain", "wood", "speckle", "cloth")
-
-Colour = tuple[float, float, float]
+MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class CameraJitter:
-    """How a camera is off its nominal mounting.
+class Light:
+    """The lamp and the light that comes from everywhere."""
 
-    Attributes:
-        shift: displacement in the parent's frame, shape (3,) [m].
-        turn: small rotation vector in the camera's frame, shape (3,) [rad].
-        fovy_factor: factor on the vertical field of view.
-    """
+    azimuth_rad: float = span(-np.pi, np.pi, "rad")
+    elevation_rad: float = span(0.6, 1.5, "rad", lab=(0.785, 1.484))
+    brightness: float = span(0.36, 0.66, lab=(0.42, 0.62))
+    warmth: float = span(-0.08, 0.08)
+    ambient: float = span(0.3, 0.5, lab=(0.34, 0.46))
 
-    shift: FloatArray
-    turn: FloatArray
-    fovy_factor: float
+    @property
+    def direction(self) -> FloatArray:
+        """Unit vector in which the lamp shines, shape (3,)."""
+        flat = np.cos(self.elevation_rad)
+        return -np.array([np.cos(self.azimuth_rad) * flat, np.sin(self.azimuth_rad) * flat, np.sin(self.elevation_rad)])
+
+    @property
+    def colour(self) -> Colour:
+        """Red, green and blue of the lamp, each 0..1."""
+        return (self.brightness * (1.0 + self.warmth), self.brightness, self.brightness * (1.0 - self.warmth))
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table's size, height above the robot's base, and looks."""
+
+    height_m: float = span(0.0, 0.06, "m", lab=0.0, bands=12)
+    front_m: float = span(0.88, 1.1, "m", lab=1.0)
+    half_width_m: float = span(0.45, 0.7, "m", lab=0.6)
+    hue: float = span(0.08, 0.75, bands=32)
+    saturation: float = span(0.03, 0.4)
+    value: float = span(0.4, 0.85)
+    contrast: float = span(-0.16, 0.16)
+    pattern: str = choice(*COMMON_PATTERNS, held_out=HELD_OUT_PATTERNS)
+    grain: int = whole(0, MAX_SEED)
+
+    def texture(self) -> ImageArray:
+        """Return the picture of its top, uint8."""
+        other = float(np.clip(self.value + self.contrast + np.copysign(0.07, self.contrast), 0.2, 0.9))
+        first = rgb(self.hue, self.saturation, self.value)
+        return texture(self.pattern, self.grain, first, rgb(self.hue, 0.8 * self.saturation, other))
+
+
+@dataclass(frozen=True)
+class Wall:
+    """The wall behind the robot."""
+
+    hue: float = span(0.0, 1.0, bands=32)
+    saturation: float = span(0.0, 0.25)
+    value: float = span(0.4, 0.85)
+
+    @property
+    def colour(self) -> Colour:
+        """Red, green and blue, each 0..1."""
+        return rgb(self.hue, self.saturation, self.value)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The floor."""
+
+    hue: float = span(0.0, 1.0)
+    saturation: float = span(0.0, 0.25)
+    value: float = span(0.25, 0.6)
+
+    @property
+    def colour(self) -> Colour:
+        """Red, green and blue, each 0..1."""
+        return rgb(self.hue, self.saturation, self.value)
+
+
+@dataclass(frozen=True)
+class _Mounting:
+    """How a camera is off its nominal mounting."""
+
+    @property
+    def shift(self) -> FloatArray:
+        """Displacement in the parent's frame, shape (3,) [m]."""
+        here = cast("Any", self)
+        return np.array([here.shift_x_m, here.shift_y_m, here.shift_z_m])
+
+    @property
+    def turn(self) -> FloatArray:
+        """Small rotation vector in the camera's frame, shape (3,) [rad]."""
+        here = cast("Any", self)
+        return np.array([here.turn_x_rad, here.turn_y_rad, here.turn_z_rad])
+
+
+@dataclass(frozen=True)
+class FrontCamera(_Mounting):
+    """Mounting error of the front camera: a tripod of one's own in the lab, anybody's in rooms."""
+
+    shift_x_m: float = spread(0.0, 0.004, "m", lab=0.0023)
+    shift_y_m: float = spread(0.0, 0.004, "m", lab=0.0023)
+    shift_z_m: float = spread(0.0, 0.004, "m", lab=0.0023)
+    turn_x_rad: float = spread(0.0, 0.005, "rad")
+    turn_y_rad: float = spread(0.0, 0.005, "rad")
+    turn_z_rad: float = spread(0.0, 0.005, "rad")
+    fovy_factor: float = spread(1.0, 0.015, lab=0.005)
+
+
+@dataclass(frozen=True)
+class WristCamera(_Mounting):
+    """Mounting error of the wrist camera: its bracket is stiffer than a tripod."""
+
+    shift_x_m: float = spread(0.0, 0.0015, "m", lab=0.0009)
+    shift_y_m: float = spread(0.0, 0.0015, "m", lab=0.0009)
+    shift_z_m: float = spread(0.0, 0.0015, "m", lab=0.0009)
+    turn_x_rad: float = spread(0.0, 0.005, "rad")
+    turn_y_rad: float = spread(0.0, 0.005, "rad")
+    turn_z_rad: float = spread(0.0, 0.005, "rad")
+    fovy_factor: float = spread(1.0, 0.01, lab=0.005)
+
+
+@dataclass(frozen=True)
+class Clutter:
+    """Things that stand about; `sim.clutter` places them."""
+
+    count: int = whole(0, 6, lab=0)
+    layout: int = whole(0, MAX_SEED)
+
+
+CAMERA_PARTS: Mapping[str, type[FrontCamera] | type[WristCamera]] = {"front": FrontCamera, "wrist": WristCamera}
+BASE_PARTS: tuple[type, ...] = (Light, Table, Wall, Floor, FrontCamera, WristCamera, Clutter)
 
 
 @dataclass(frozen=True)
 class Room:
-    """Everything about an episode's surroundings that is not the task's layout.
+    """A room by its name: every part of it follows from split and number.
 
     Attributes:
-        light_direction: unit vector in which the lamp shines, shape (3,).
-        light_colour: RGB of the lamp's diffuse light, each 0..1.
-        ambient: grey level of the light that comes from everywhere, 0..1.
-        table_colours: two RGB colours that the table's pattern mixes.
-        table_pattern: one of `PATTERNS`.
-        texture_seed: seed of the pattern's noise.
-        floor_colour: RGB.
-        wall_colour: RGB.
-        cameras: camera name to its jitter.
-        cube_colour: RGB, around red.
-        cube_half_m: half the edge of the cube [m].
-        cube_mass_kg: its mass [kg].
-        cube_friction: its sliding friction on the table.
+        split: one of `sim.parameters.SPLITS`.
+        number: which room of the split; each has 2**63.
+        given: parameters that are set instead of drawn, by full name.
+        exact_cameras: cameras stand exactly where they should.
     """
 
-    light_direction: FloatArray
-    light_colour: Colour
-    ambient: float
-    table_colours: tuple[Colour, Colour]
-    table_pattern: str
-    texture_seed: int
-    floor_colour: Colour
-    wall_colour: Colour
-    cameras: dict[str, CameraJitter]
-    cube_colour: Colour
-    cube_half_m: float
-    cube_mass_kg: float
-    cube_friction: float
+    split: str = "lab"
+    number: int = 0
+    given: tuple[tuple[str, Value], ...] = ()
+    exact_cameras: bool = False
 
-    def table_texture(self) -> ImageArray:
-        """Return the table's texture, shape (TEXTURE_SIZE, TEXTURE_SIZE, 3), uint8."""
-        grain = _pattern(self.table_pattern, np.random.default_rng(self.texture_seed))[..., None]
-        first, second = (np.array(c) for c in self.table_colours)
-        return np.round(255.0 * (first * (1.0 - grain) + second * grain)).astype(np.uint8)
+    def __post_init__(self) -> None:
+        """Refuse what is no room.
 
+        Raises:
+            UnknownNameError: unknown split.
+            ConfigurationError: negative number.
+        """
+        if self.split not in SPLITS:
+            raise UnknownNameError("split", self.split, SPLITS)
+        if self.number < 0:
+            raise ConfigurationError(f"a room's number is 0 or more, got {self.number}")
 
-def draw_room(rng: np.random.Generator) -> Room:
-    """Draw a room; the same generator state gives the same room."""
-    azimuth, elevation = rng.uniform(-np.pi, np.pi), rng.uniform(np.radians(45.0), np.radians(85.0))
-    direction = -np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
-    warmth, lamp = rng.uniform(-0.08, 0.08), rng.uniform(0.42, 0.62)
-    hue, saturation, value = rng.uniform(0.08, 0.75), rng.uniform(0.03, 0.4), rng.uniform(0.4, 0.85)
-    other = float(np.clip(value + rng.choice([-1.0, 1.0]) * rng.uniform(0.08, 0.22), 0.2, 0.9))
-    return Room(
-        light_direction=direction,
-        light_colour=(lamp * (1.0 + warmth), lamp, lamp * (1.0 - warmth)),
-        ambient=float(rng.uniform(0.34, 0.46)),
-        table_colours=(_rgb(hue, saturation, value), _rgb(hue, saturation * rng.uniform(0.6, 1.0), other)),
-        table_pattern=str(rng.choice(PATTERNS)),
-        texture_seed=int(rng.integers(2**31)),
-        floor_colour=_rgb(rng.uniform(0.0, 1.0), rng.uniform(0.0, 0.25), rng.uniform(0.25, 0.6)),
-        wall_colour=_rgb(rng.uniform(0.0, 1.0), rng.uniform(0.0, 0.25), rng.uniform(0.4, 0.85)),
-        cameras={"front": _draw_jitter(rng, 0.004), "wrist": _draw_jitter(rng, 0.0015)},
-        cube_colour=_rgb(rng.uniform(-0.025, 0.025) % 1.0, rng.uniform(0.8, 0.95), rng.uniform(0.7, 0.95)),
-        cube_half_m=float(rng.uniform(0.018, 0.022)),
-        cube_mass_kg=float(rng.uniform(0.05, 0.1)),
-        cube_friction=float(rng.uniform(0.5, 0.9)),
-    )
+    @property
+    def name(self) -> str:
+        """`split:number`, and in brackets what is not as drawn."""
+        changes = [f"{name}={value}" for name, value in self.given] + ["exact cameras"] * self.exact_cameras
+        return f"{self.split}:{self.number}" + (f" [{', '.join(changes)}]" if changes else "")
 
+    def part(self, kind: type[Part]) -> Part:
+        """Return the room's part of this kind; it depends on no other part.
 
-def _draw_jitter(rng: np.random.Generator, shift_m: float) -> CameraJitter:
-    """Draw with `shift_m` [m] and half a degree rms in all, and half a per cent of the field of view."""
-    per_axis = 1.0 / np.sqrt(3.0)
-    return CameraJitter(
-        rng.normal(0.0, shift_m * per_axis, 3),
-        rng.normal(0.0, np.radians(0.5) * per_axis, 3),
-        float(1.0 + np.clip(rng.normal(0.0, 0.005), -0.015, 0.015)),
-    )
+        Raises:
+            ConfigurationError: a given parameter is out of range.
+        """
+        names = (SPLITS.index(self.split), self.number, zlib.crc32(part_name(kind).encode()))
+        drawn = draw_part(kind, np.random.default_rng(names), self.split, dict(self.given))
+        if self.exact_cameras and isinstance(drawn, _Mounting):
+            still = {f.name: 1.0 if f.name == "fovy_factor" else 0.0 for f in dataclasses.fields(drawn)}
+            return dataclasses.replace(drawn, **still)
+        return drawn
 
+    def check(self, styles: tuple[type, ...]) -> None:
+        """Refuse given parameters that neither the room nor a task with these `styles` has, or that are out of range.
 
-def _rgb(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(float(hue), float(saturation), float(value))
-    return (red, green, blue)
+        Raises:
+            UnknownNameError: no such parameter; the legal names are listed.
+            ConfigurationError: out of range; the legal range is named.
+        """
+        check_names(dict(self.given), (*BASE_PARTS, *styles))
+        self.parameters(styles)
+
+    def parameters(self, styles: tuple[type, ...] = ()) -> dict[str, Value]:
+        """Return all parameters by full name, those of a task's `styles` included."""
+        found: dict[str, Value] = {}
+        for kind in (*BASE_PARTS, *styles):
+            drawn = self.part(kind)
+            found |= {f"{part_name(kind)}.{f.name}": getattr(drawn, f.name) for f in dataclasses.fields(drawn)}
+        return found
 
 
-def _pattern(name: str, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a grey pattern, shape (TEXTURE_SIZE, TEXTURE_SIZE), each 0..1."""
-    if name == "plain":
-        return np.full((TEXTURE_SIZE, TEXTURE_SIZE), 0.5) + 0.1 * (_noise(rng, 8, 8) - 0.5)
-    if name == "wood":
-        return np.clip(0.7 * _noise(rng, 4, 32) + 0.3 * _noise(rng, 8, 64), 0.0, 1.0)
-    if name == "cloth":
-        stripes = 0.5 + 0.5 * np.sin(np.arange(TEXTURE_SIZE) * 2.0 * np.pi * rng.integers(4, 12) / TEXTURE_SIZE)
-        return 0.4 * stripes[:, None] + 0.4 * stripes[None, :] + 0.2 * _noise(rng, 16, 16)
-    return np.clip(0.5 * _noise(rng, 64, 64) + 0.5 * _noise(rng, 8, 8), 0.0, 1.0)
+def parse_room(text: str) -> Room:
+    """Return the room that `split:number` names; the number may be left out.
 
-
-def _noise(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
-    """Return smooth value noise from a grid of `rows` x `columns`, shape (TEXTURE_SIZE, TEXTURE_SIZE)."""
-    grid = rng.random((rows, columns))
-    rows_at, columns_at = (np.arange(TEXTURE_SIZE) * n / TEXTURE_SIZE for n in (rows, columns))
-    r, c = rows_at.astype(int), columns_at.astype(int)
-    fr, fc = (rows_at - r)[:, None], (columns_at - c)[None, :]
-    r2, c2 = (r + 1) % rows, (c + 1) % columns
-    upper = grid[np.ix_(r, c)] * (1.0 - fc) + grid[np.ix_(r, c2)] * fc
-    lower = grid[np.ix_(r2, c)] * (1.0 - fc) + grid[np.ix_(r2, c2)] * fc
-    return upper * (1.0 - fr) + lower * fr
+    Raises:
+        ConfigurationError: not of this form.
+        UnknownNameError: unknown split.
+    """
+    split, _, number = text.partition(":")
+    if number and not number.isdecimal():
+        raise ConfigurationError(f"a room is named split:number, such as test:12, got {text!r}")
+    return Room(split, int(number or 0))

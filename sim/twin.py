@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from sim.controller import TargetRamp
 from sim.render import WorldRenderer
-from sim.rooms import Room, draw_room
+from sim.render_profiles import render_profile
+from sim.rooms import Room
 from sim.tasks import make_task
 from sim.world import BLOCK_STEPS, TIMESTEP_NS, World, WorldSettings
 from tutelage_core.contract import RobotContract
@@ -21,25 +21,44 @@ START_TURN_RAD = 0.03
 """The same for its rotation [rad]."""
 
 SETTLE_STEPS = 50
+TABLE_POINT_M = (0.5, 0.0)
+"""Place of the point `table` in the plane, in the middle of where things lie [m]."""
 
 
 class Twin:
     """Plays the robot controller, the cameras and the world for one task."""
 
     def __init__(
-        self, contract: RobotContract, task: str = "PickCube", seed: int = 0, settings: WorldSettings | None = None
+        self,
+        contract: RobotContract,
+        task: str = "PickCube",
+        seed: int = 0,
+        settings: WorldSettings | None = None,
+        rooms: str = "lab",
+        profile: str = "fast",
     ) -> None:
         """Build the world and reset it with `seed`. The renderer opens with the first picture.
 
+        Args:
+            contract: the robot.
+            task: name of the task.
+            seed: of the first episode.
+            settings: controller and gripper.
+            rooms: split that rooms are drawn from where a reset names none.
+            profile: name of the render profile.
+
         Raises:
-            UnknownNameError: no task has this name.
+            UnknownNameError: no task, split or render profile has this name.
             ConfigurationError: the contract does not fit the model or its period is no multiple of 2 ms.
         """
         self.contract = contract
         self.task = make_task(task)
+        self.rooms = Room(rooms).split
+        self._settings = settings
+        self._profile = render_profile(profile)
         self._period_ns = contract.period_ns
         self._count_steps(self._period_ns)
-        self._world = World(contract, self.task, settings)
+        self._world: World | None = None
         self._renderer: WorldRenderer | None = None
         self._resets = 0
         self.reset(seed)
@@ -47,12 +66,14 @@ class Twin:
     @property
     def world(self) -> World:
         """The model and its state, for tests and experts."""
+        if self._world is None:
+            raise RuntimeError("the twin has no world before its first reset")
         return self._world
 
     @property
     def room(self) -> Room:
         """The room of this episode."""
-        return self._room
+        return self.world.room
 
     @property
     def instruction(self) -> str:
@@ -72,33 +93,75 @@ class Twin:
     @property
     def time_ns(self) -> int:
         """Simulated time since the reset [ns]."""
-        return self._world.steps * TIMESTEP_NS
+        return self.world.steps * TIMESTEP_NS
 
-    def reset(self, seed: int) -> None:
-        """Draw room and layout from `seed` and put the arm at home. Nothing of what was before remains."""
-        room_rng, task_rng, arm_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+    def reset(self, seed: int, room: Room | None = None) -> None:
+        """Lay out an episode drawn from `seed` and put the arm at home. Nothing of what was before remains.
+
+        Args:
+            seed: draws the layout, where the arm starts and the words of the instruction.
+            room: where it happens; without it the room whose number is `seed`.
+
+        Raises:
+            ConfigurationError: the room's given parameters are not legal, or the task finds no layout in it.
+        """
+        room = room or Room(self.rooms, seed)
+        task_rng, arm_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+        if self._world is None or self._world.room != room:
+            self._world = World(self.contract, room, self.task, self._settings)
+            if self._renderer is not None:
+                self._renderer.show(self._world)
         world = self._world
-        self._room = draw_room(room_rng)
-        self.task.dress(world.model, self._room)
-        mujoco.mj_setConst(world.model, world.data)
         shift = np.clip(arm_rng.normal(0.0, 1.0, 6), -2.0, 2.0) * np.repeat([START_SHIFT_M, START_TURN_RAD], 3)
-        world.reset(self._room, shift)
+        world.reset(shift)
+        world.guard.begin({"task": self.task.name, "seed": seed, "room": room.name})
         self.task.sample(world, task_rng)
-        self._instruction = str(task_rng.choice(self.task.instructions))
+        world.measure()
+        self._settle()
+        self._resets += 1
+        words = self.task.instructions[int(task_rng.integers(len(self.task.instructions)))]
+        self._begin(words, opening=1.0)
+
+    def follow(self, task: str, seed: int) -> None:
+        """Begin an episode of another task where this one ended: nothing is moved, no time is lost.
+
+        Args:
+            task: name of a task in the same scene, such as the inverse of this one.
+            seed: draws the words of the instruction.
+
+        Raises:
+            UnknownNameError: no task has this name.
+            ConfigurationError: it is played in another scene.
+        """
+        following = make_task(task)
+        if following.scene != self.task.scene:
+            raise ConfigurationError(
+                f"{task} cannot follow {self.task.name}: its scene is '{following.scene}', this one '{self.task.scene}'"
+            )
+        self.task = following
+        self._resets += 1
+        choice = np.random.default_rng(seed).integers(len(following.instructions))
+        self._begin(following.instructions[int(choice)], self._ramp.opening)
+
+    def _settle(self) -> None:
+        """Let the objects come to rest before the episode's time begins."""
+        world = self.world
         world.step(SETTLE_STEPS)
         world.steps = 0
         world.data.time = 0.0
         world.measure()
-        self._ramp = TargetRamp(world.tcp_pose(), 1.0, self._period_ns)
-        self._resets += 1
+
+    def _begin(self, instruction: str, opening: float) -> None:
+        world = self.world
+        self._ramp = TargetRamp(world.tcp_pose(), opening, self._period_ns)
         self._holding = True
+        self._force_n = 0.0
         self.task.begin(world)
-        if self._renderer is not None:
-            self._renderer.refresh()
+        self._instruction = instruction.format(**self.task.words(world))
 
     def arm_state(self) -> ArmState:
         """Return what the arm measures now."""
-        return self._world.arm_state()
+        return self.world.arm_state()
 
     def render(self, camera: str) -> ImageArray:
         """Return the picture of `camera` now, shape (height, width, 3), uint8, RGB; the size is the contract's.
@@ -107,7 +170,7 @@ class Twin:
             UnknownNameError: the contract has no such camera.
         """
         if self._renderer is None:
-            self._renderer = WorldRenderer(self._world, dict(self.contract.cameras))
+            self._renderer = WorldRenderer(self.world, dict(self.contract.cameras), self._profile)
         return self._renderer.render(camera)
 
     def advance(self, target: ArmCommand | None, period_ns: int | None = None) -> None:
@@ -124,7 +187,8 @@ class Twin:
             ConfigurationError: `period_ns` is no positive multiple of 2 ms.
         """
         remaining = self._count_steps(self._period_ns if period_ns is None else period_ns)
-        world = self._world
+        world = self.world
+        self._force_n = 0.0
         if target is not None:
             self._ramp.aim(target.T_base_tcp_target, target.gripper_opening)
             self._holding = False
@@ -136,6 +200,7 @@ class Twin:
             count = min(remaining, BLOCK_STEPS - world.steps % BLOCK_STEPS)
             world.set_target(self._ramp.advance(count * TIMESTEP_NS), self._ramp.opening)
             world.step(count)
+            self._force_n = max(self._force_n, world.robot_force_n())
             remaining -= count
             if world.steps % per_look == 0:
                 world.measure()
@@ -146,10 +211,29 @@ class Twin:
         """Return the task's ground truth as of the last control period."""
         return self.task.status()
 
+    def contact_force_n(self) -> float:
+        """Return the largest force with which the robot pressed on anything in the last `advance` [N].
+
+        It is the sum of all normal forces at its contacts, the grip included, looked at every 20 ms.
+        """
+        return self._force_n
+
+    def captions(self) -> tuple[str, ...]:
+        """Return sentences that are true of the scene now."""
+        return self.task.captions(self.world)
+
+    def points(self) -> dict[str, FloatArray]:
+        """Return where things are now, each shape (3,), in the base frame [m].
+
+        `tcp`, `table` (the point of its top below `TABLE_POINT_M`: how high it is) and what the task names.
+        """
+        table = np.array([*TABLE_POINT_M, self.world.table_z_m])
+        return {"tcp": self.world.tcp_pose().position, "table": table, **self.task.points(self.world)}
+
     def expert_step(self) -> FloatArray:
         """Return what the task's expert does in this state: a TCP step, shape (7,) [m, rad, 0..1]."""
         safety = self.contract.safety
-        return self.task.expert_step(self._world, safety.max_step_m, safety.max_step_rad)
+        return self.task.expert_step(self.world, safety.max_step_m, safety.max_step_rad)
 
     def intrinsics(self, camera: str) -> tuple[float, float, float, float]:
         """Return fx, fy, cx, cy of `camera` as it is drawn in this room [px]; pixels are square, nothing is distorted.
@@ -160,7 +244,7 @@ class Twin:
         if camera not in self.contract.cameras:
             raise UnknownNameError("camera", camera, self.contract.cameras)
         size = self.contract.cameras[camera]
-        half_fov = np.deg2rad(float(self._world.model.camera(camera).fovy[0])) / 2
+        half_fov = np.deg2rad(float(self.world.model.camera(camera).fovy[0])) / 2
         focal = size.height / 2 / float(np.tan(half_fov))
         return focal, focal, size.width / 2, size.height / 2
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
+from sim.clutter import add_clutter
 from sim.controller import TARGET_BODY, TCP_SITE, ImpedanceSettings, add_controller
 from sim.robots import (
-    CONTACT_GROUP,
     FINGER_JOINTS,
     GRIPPER,
-    WORLD_BITS,
-    WORLD_GROUP,
     GripperSettings,
     load_robot,
 )
-from sim.rooms import TEXTURE_SIZE, Room
+from sim.rooms import Clutter, Room, Table
+from sim.state_ring import StateRing
+from sim.surroundings import add_cameras, add_surroundings
 from tutelage_core.contract import RobotContract
 from tutelage_core.rotations import multiply_xyzw, normalize_xyzw, rotation_vector_to_xyzw, xyzw_to_rotation_vector
 from tutelage_core.types import ArmState, FloatArray, Pose
@@ -32,34 +34,6 @@ TIMESTEP_NS = 2_000_000
 BLOCK_STEPS = 10
 """Physics steps between two moves of the controller's target."""
 
-FLOOR_Z_M = -0.75
-TABLE_TEXTURE = "table"
-
-
-@dataclass(frozen=True)
-class CameraMount:
-    """Nominal mounting of a camera.
-
-    Attributes:
-        body: what it is fixed to.
-        position: where it stands, in the body's frame [m].
-        look_at: the point in the middle of the picture, in the body's frame [m].
-        up: direction that is up in the picture, in the body's frame.
-        fovy_deg: vertical field of view [degrees].
-    """
-
-    body: str
-    position: tuple[float, float, float]
-    look_at: tuple[float, float, float]
-    up: tuple[float, float, float]
-    fovy_deg: float
-
-
-CAMERA_MOUNTS = {
-    "front": CameraMount("world", (0.98, 0.28, 0.40), (0.47, -0.01, 0.10), (0.0, 0.0, 1.0), 40.0),
-    "wrist": CameraMount("hand", (0.072, 0.0, 0.005), (0.022, 0.0, 0.125), (1.0, 0.0, 0.0), 80.0),
-}
-
 
 @dataclass(frozen=True)
 class WorldSettings:
@@ -70,12 +44,18 @@ class WorldSettings:
 
 
 class World:
-    """A compiled model and its state. What a room or task changes is set again at each reset."""
+    """A compiled model of one room with one task's objects, and its state."""
 
-    def __init__(self, contract: RobotContract, task: Task, settings: WorldSettings | None = None) -> None:
-        """Build the world of `contract`'s robot with `task`'s objects."""
+    def __init__(self, contract: RobotContract, room: Room, task: Task, settings: WorldSettings | None = None) -> None:
+        """Build the world of `contract`'s robot in `room` with `task`'s objects.
+
+        Raises:
+            ConfigurationError: the room's given parameters are not legal, or the task finds no layout in it.
+        """
         self.settings = settings or WorldSettings()
-        self.model: mujoco.MjModel = _build(contract, task, self.settings)
+        self.room = room
+        self.table_z_m = room.part(Table).height_m
+        self.model: mujoco.MjModel = _build(contract, room, task, self.settings)
         self.data = mujoco.MjData(self.model)
         model = self.model
         self._home = np.array(contract.arm.home_joint_positions)
@@ -87,23 +67,16 @@ class World:
         self._tcp_body = int(model.site_bodyid[self._tcp])
         self._mocap = int(model.body_mocapid[model.body(TARGET_BODY).id])
         self._gripper = model.actuator(GRIPPER).id
-        self._cameras = {
-            n: (
-                model.cam_pos[model.camera(n).id].copy(),
-                model.cam_quat[model.camera(n).id].copy(),
-                float(model.cam_fovy[model.camera(n).id]),
-            )
-            for n in CAMERA_MOUNTS
-        }
+        self.guard = StateRing(model)
+        self._robot_geoms = _robot_geoms(model)
         self._jacobian = np.zeros((6, model.nv))
         self.steps = 0
 
-    def reset(self, room: Room, tcp_shift: FloatArray) -> None:
-        """Clear everything, dress the room and put the arm at home, its TCP shifted by `tcp_shift`, shape (6,).
+    def reset(self, tcp_shift: FloatArray) -> None:
+        """Clear everything and put the arm at home, its TCP shifted by `tcp_shift`, shape (6,).
 
         The shift is a translation [m] and rotation vector [rad]; three Newton steps of inverse kinematics reach it.
         """
-        self._dress(room)
         mujoco.mj_resetData(self.model, self.data)
         self.steps = 0
         self.data.qpos[self._qpos] = self._home
@@ -112,13 +85,17 @@ class World:
         home = self.tcp_pose()
         turned = multiply_xyzw(rotation_vector_to_xyzw(tcp_shift[3:]), home.quaternion_xyzw)
         goal = Pose(home.position + tcp_shift[:3], normalize_xyzw(turned))
-        for _ in range(3):
+        self.place_tcp(goal)
+        self.set_target(self.tcp_pose(), 1.0)
+
+    def place_tcp(self, goal: Pose, iterations: int = 3) -> None:
+        """Put the arm where its TCP is at `goal`, by Newton steps from where it is; time does not pass."""
+        for _ in range(iterations):
             pose = self.tcp_pose()
             turn = multiply_xyzw(goal.quaternion_xyzw, pose.quaternion_xyzw * np.array([-1.0, -1.0, -1.0, 1.0]))
             error = np.concatenate([goal.position - pose.position, xyzw_to_rotation_vector(turn)])
             self.data.qpos[self._qpos] += np.linalg.lstsq(self._tcp_jacobian(), error, rcond=None)[0]
             self.measure()
-        self.set_target(self.tcp_pose(), 1.0)
 
     def set_target(self, pose: Pose, opening: float) -> None:
         """Give the controller its target: `pose`, and the gripper's `opening` (0 closed .. 1 open)."""
@@ -127,9 +104,15 @@ class World:
         self.data.ctrl[self._gripper] = opening * self.settings.gripper.width_m
 
     def step(self, count: int) -> None:
-        """Take `count` physics steps."""
+        """Take `count` physics steps.
+
+        Raises:
+            IncidentError: the state is not finite any more; the last 100 blocks were saved.
+        """
+        self.guard.push(self.data)
         mujoco.mj_step(self.model, self.data, nstep=count)
         self.steps += count
+        self.guard.check(self.data)
 
     def measure(self) -> None:
         """Bring poses up to date with the joints; physics leaves them one step behind."""
@@ -168,26 +151,35 @@ class World:
         mujoco.mj_jacSite(self.model, self.data, self._jacobian[:3], self._jacobian[3:], self._tcp)
         return self._jacobian[:, self._dofs]
 
-    def _dress(self, room: Room) -> None:
-        model = self.model
-        model.light_dir[0] = room.light_direction
-        model.light_diffuse[0] = room.light_colour
-        model.vis.headlight.ambient[:] = room.ambient
-        model.geom_rgba[model.geom("floor").id, :3] = room.floor_colour
-        model.geom_rgba[model.geom("wall").id, :3] = room.wall_colour
-        texture = model.texture(TABLE_TEXTURE)
-        start = int(model.tex_adr[texture.id])
-        pixels = room.table_texture().reshape(-1)
-        model.tex_data[start : start + pixels.size] = pixels
-        for name, (position, quaternion, fovy) in self._cameras.items():
-            jitter, camera = room.cameras[name], model.camera(name).id
-            turn = rotation_vector_to_xyzw(jitter.turn)[[3, 0, 1, 2]]
-            model.cam_pos[camera] = position + jitter.shift
-            mujoco.mju_mulQuat(model.cam_quat[camera], quaternion, turn)
-            model.cam_fovy[camera] = fovy * jitter.fovy_factor
+    def touching(self, first: Collection[str], second: Collection[str]) -> int:
+        """Return how many of the geoms named `first` touch any of those named `second`, as of the last step."""
+        pairs = self.data.contact.geom
+        others = [self.model.geom(name).id for name in second]
+        count = 0
+        for name in first:
+            geom = self.model.geom(name).id
+            partners = np.concatenate([pairs[pairs[:, 0] == geom, 1], pairs[pairs[:, 1] == geom, 0]])
+            count += bool(np.isin(partners, others).any())
+        return count
+
+    def place_body(self, joint: str, position: FloatArray, quaternion_xyzw: FloatArray) -> None:
+        """Put the free body whose joint has this name at a pose, at rest; `measure` brings the rest up to date."""
+        address, dof = int(self.model.joint(joint).qposadr[0]), int(self.model.joint(joint).dofadr[0])
+        self.data.qpos[address : address + 3] = position
+        self.data.qpos[address + 3 : address + 7] = np.asarray(quaternion_xyzw)[[3, 0, 1, 2]]
+        self.data.qvel[dof : dof + 6] = 0.0
+
+    def robot_force_n(self) -> float:
+        """Return the sum of the normal forces between the robot and what it touches, as of the last step [N]."""
+        contacts = self.data.contact
+        if not len(contacts):
+            return 0.0
+        touching = self._robot_geoms[contacts.geom].any(axis=1) & (contacts.efc_address >= 0)
+        return float(self.data.efc_force[contacts.efc_address[touching]].sum())
 
 
-def _build(contract: RobotContract, task: Task, settings: WorldSettings) -> mujoco.MjModel:
+def _build(contract: RobotContract, room: Room, task: Task, settings: WorldSettings) -> mujoco.MjModel:
+    room.check(task.styles)
     spec = load_robot(contract.arm, settings.impedance, settings.gripper)
     option = spec.option
     option.timestep = TIMESTEP_NS * 1e-9
@@ -195,13 +187,12 @@ def _build(contract: RobotContract, task: Task, settings: WorldSettings) -> mujo
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10.0
     # iterations stay at MuJoCo's 100: most steps need one or two, but a grip cut short at 12 shoots the cube away
-    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE  # its tree is not updated when a cube changes size
-    _add_surroundings(spec)
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # it would hide a state that is not finite
+    add_surroundings(spec, room)
+    add_clutter(spec, room.part(Clutter), room.part(Table), task.keep_clear)
     add_controller(spec, settings.impedance)
-    for name, mount in CAMERA_MOUNTS.items():
-        parent = spec.worldbody if mount.body == "world" else spec.body(mount.body)
-        parent.add_camera(name=name, pos=list(mount.position), quat=list(_looking(mount)), fovy=mount.fovy_deg)
-    task.build(spec)
+    add_cameras(spec, room)
+    task.build(spec, room)
     visual = spec.visual
     visual.global_.offwidth = max(c.width for c in contract.cameras.values())
     visual.global_.offheight = max(c.height for c in contract.cameras.values())
@@ -211,61 +202,12 @@ def _build(contract: RobotContract, task: Task, settings: WorldSettings) -> mujo
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.map.znear = 0.01
     visual.map.zfar = 10.0
+    visual.map.shadowclip = 2.0  # half the side of what the shadow map covers
     model = spec.compile()
     model.stat.extent = 1.0  # near and far planes are multiples of it
     return model
 
 
-def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    spec.worldbody.add_light(
-        name="lamp",
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        pos=[0.0, 0.0, 2.0],
-        castshadow=False,
-        ambient=[0.0] * 3,
-        specular=[0.1] * 3,
-    )
-    spec.add_texture(
-        name=TABLE_TEXTURE,
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        width=TEXTURE_SIZE,
-        height=TEXTURE_SIZE,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        nchannel=3,
-    )
-    material = spec.add_material(name="table", specular=0.1, shininess=0.1, reflectance=0.0, texrepeat=[2.0, 2.0])
-    material.textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = TABLE_TEXTURE
-    looks = {"contype": 0, "conaffinity": 0, "group": WORLD_GROUP}
-    plane = mujoco.mjtGeom.mjGEOM_PLANE
-    # the third size is the drawn grid's spacing: a small one costs milliseconds a frame
-    spec.worldbody.add_geom(name="floor", type=plane, pos=[0.0, 0.0, FLOOR_Z_M], size=[3.0, 3.0, 5.0], **looks)
-    spec.worldbody.add_geom(
-        name="wall",
-        type=plane,
-        pos=[-1.2, 0.0, 1.0],
-        size=[3.0, 3.0, 5.0],
-        quat=[np.cos(np.pi / 4), 0.0, np.sin(np.pi / 4), 0.0],
-        **looks,
-    )
-    spec.worldbody.add_geom(
-        name="table", type=plane, pos=[0.4, 0.0, 0.0], size=[0.6, 0.6, 5.0], material="table", **looks
-    )
-    spec.worldbody.add_geom(
-        name="table_contact",
-        type=plane,
-        size=[1.0, 1.0, 5.0],
-        group=CONTACT_GROUP,
-        friction=[0.4, 0.005, 0.0001],
-        **WORLD_BITS,
-    )
-
-
-def _looking(mount: CameraMount) -> FloatArray:
-    """Return the camera's rotation as a quaternion wxyz: it looks along its -z, with y up in the picture."""
-    back = np.array(mount.position) - np.array(mount.look_at)
-    back /= np.linalg.norm(back)
-    right = np.cross(np.array(mount.up), back)
-    right /= np.linalg.norm(right)
-    quaternion = np.empty(4)
-    mujoco.mju_mat2Quat(quaternion, np.column_stack([right, np.cross(back, right), back]).reshape(-1))
-    return quaternion
+def _robot_geoms(model: mujoco.MjModel) -> NDArray[np.bool_]:
+    """Return which geoms belong to the robot, shape (ngeom,)."""
+    return model.body_rootid[model.geom_bodyid] == model.body_rootid[model.body("hand").id]

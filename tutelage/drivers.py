@@ -44,6 +44,10 @@ class PolicyDriver:
         self._arbiter.restart(gripper_opening)
         self._policy.reset(instruction, seed)
 
+    def resume(self, gripper_opening: float) -> None:
+        """Go on after a person has moved the arm; `gripper_opening` is what the gripper was last told (0..1)."""
+        self._arbiter.hand_back(gripper_opening)
+
     def command(self, observation: Observation) -> StepCommand:
         """Return the policy's step for this period; it is asked again when its chunk is due."""
         window = self._window.push(observation)

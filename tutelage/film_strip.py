@@ -8,10 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.types import EpisodeStep, ImageArray
 
 COLUMNS = 12
 LABEL_HEIGHT_PX = 14
+PICTURE_SUFFIXES = (".png", ".jpg")
+JPEG_QUALITY = 80
 
 
 class FilmStrip:
@@ -50,9 +53,21 @@ class FilmStrip:
         return np.concatenate(columns, axis=1)
 
     def save(self, path: Path) -> None:
-        """Write the picture as PNG."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        done, data = cv2.imencode(".png", cv2.cvtColor(self.draw(), cv2.COLOR_RGB2BGR))
-        if not done:
-            raise ValueError(f"{path}: the film strip cannot be encoded as PNG")
-        path.write_bytes(data.tobytes())
+        """Write the picture; see `write_picture`."""
+        write_picture(path, self.draw())
+
+
+def write_picture(path: Path, picture: ImageArray) -> None:
+    """Write a picture, shape (rows, columns, 3), uint8, RGB; its folder is made.
+
+    Raises:
+        ConfigurationError: the name does not end in .png or .jpg.
+    """
+    if path.suffix not in PICTURE_SUFFIXES:
+        raise ConfigurationError(f"{path}: a picture's name ends in {' or '.join(PICTURE_SUFFIXES)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+    if not done:
+        raise ConfigurationError(f"{path}: the picture cannot be encoded")
+    path.write_bytes(data.tobytes())

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hardware.safety.gate import SafetyGate
+from sim.rooms import Room
 from sim.twin import Twin
 from tutelage.drivers import Driver
 from tutelage_core.clock import Clock, SteadyClock
 from tutelage_core.contract import RobotContract, state_vectors
 from tutelage_core.episodes.writer import EpisodeWriter
-from tutelage_core.types import EpisodeResult, EpisodeStep, Frame, ImageArray, Observation, TaskStatus
+from tutelage_core.types import EpisodeResult, EpisodeStep, Frame, ImageArray, Observation, Source, TaskStatus
 
 StepListener = Callable[[EpisodeStep], None]
 
@@ -71,6 +72,7 @@ def run_episode(
     writer: EpisodeWriter | None = None,
     listener: StepListener | None = None,
     clock: Clock | None = None,
+    room: Room | None = None,
 ) -> EpisodeResult:
     """Run one episode from reset to success or time limit.
 
@@ -83,17 +85,18 @@ def run_episode(
         writer: records the episode; the caller closes it with the result.
         listener: called after every period with what was seen and executed.
         clock: steady clock for the stage times.
+        room: where it happens; without one the seed draws it.
 
     Returns:
         How the episode ended.
     """
     timer = StageTimer(clock or SteadyClock())
-    twin.reset(options.seed)
+    twin.reset(options.seed, room)
     state = twin.arm_state()
     gate.restart(state)
     driver.restart(twin.instruction, options.seed, state.gripper_opening)
     limit = options.max_steps or twin.step_limit
-    steps, interventions, after_success = 0, 0, 0
+    steps, interventions, human_periods, after_success = 0, 0, 0, 0
     succeeded = False
     while True:
         status = twin.task_status()
@@ -124,11 +127,18 @@ def run_episode(
         twin.advance(decision.target)
         timer.mark("physics")
         interventions += bool(decision.executed.reasons)
+        human_periods += decision.executed.source is Source.HUMAN
         steps += 1
     final = twin.task_status()
     termination = "success" if succeeded else "time_limit"
     return EpisodeResult(
-        succeeded, steps, termination, interventions, dict(timer.means_ms()), "" if succeeded else final.failure
+        succeeded,
+        steps,
+        termination,
+        interventions,
+        dict(timer.means_ms()),
+        "" if succeeded else final.failure,
+        human_periods,
     )
 
 

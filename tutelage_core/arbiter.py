@@ -30,6 +30,15 @@ class Arbiter:
         self._sequence = 0
         self.starved = 0
 
+    def hand_back(self, gripper_opening: float) -> None:
+        """Go on after another has moved the arm: the chunk from before is forgotten, the gripper is where it was left.
+
+        Args:
+            gripper_opening: what the gripper was last told, 0 closed .. 1 open.
+        """
+        self._chunks.clear()
+        self._gripper = min(max(gripper_opening, 0.0), 1.0)
+
     def set_human_step(self, step: FloatArray | None) -> None:
         """Take the hand's newest step, shape (7,) [m, rad, 0..1]; None when it gives none."""
         self._human_step = step

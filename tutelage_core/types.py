@@ -211,6 +211,7 @@ class EpisodeResult:
         interventions: steps that the SafetyGate changed or refused.
         stage_ms: mean latency of each stage [ms].
         failure: name of the failure kind, empty if none.
+        human_periods: control periods that a person drove.
     """
 
     success: bool
@@ -219,3 +220,4 @@ class EpisodeResult:
     interventions: int = 0
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
+    human_periods: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tutelage_core.contract import STATE_KEYS
-from tutelage_core.encoders.image import IMAGE_ENCODERS
+from tutelage_core.encoders.image import check_image_encoder
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 
 GRIPPER_OUTPUTS = ("binary", "value")
@@ -19,7 +19,10 @@ class BcModelConfig:
     """Shape of the network; stored in the checkpoint.
 
     Attributes:
-        encoder: image encoder by name; one trunk per camera when it is trainable, one shared trunk when frozen.
+        encoder: image encoder: `compact`, `lite0`, a shipped trunk, or `trunk:<folder>`; one trunk per camera when it
+            is trainable, one shared trunk when frozen.
+        encoder_sha256: digest of a trained trunk's weights. Training fills it in, so that a policy never looks
+            through another trunk than the one that it learnt with.
         state_keys: state given to the policy, in this order. Joint velocities and wrench are left out: they
             tell what was just commanded, and a clone may copy that instead of looking.
         history: observations in the window, the newest last.
@@ -35,6 +38,7 @@ class BcModelConfig:
     """
 
     encoder: str = "compact"
+    encoder_sha256: str = ""
     state_keys: tuple[str, ...] = ("tcp_position", "tcp_rotation_6d", "gripper_opening")
     history: int = 1
     chunk: int = 8
@@ -49,8 +53,7 @@ class BcModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown names and sizes below one."""
-        if self.encoder not in IMAGE_ENCODERS:
-            raise UnknownNameError("image encoder", self.encoder, IMAGE_ENCODERS, "BcModelConfig")
+        check_image_encoder(self.encoder, "BcModelConfig")
         for key in self.state_keys:
             if key not in STATE_KEYS:
                 raise UnknownNameError("state key", key, STATE_KEYS, "BcModelConfig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from policies.bc.config import BcModelConfig
 from tutelage_core.contract import CameraNeed
-from tutelage_core.encoders.image import ImageEncoder, build_image_encoder
+from tutelage_core.encoders.image import ImageEncoder, build_image_encoder, frozen_digest
 from tutelage_core.errors import ConfigurationError
 
 MOTION_SIZE = 6
@@ -86,7 +87,6 @@ class BcNetwork(nn.Module):
         for name in cameras:
             if not name or "." in name:
                 raise ConfigurationError(f"camera '{name}': names must not be empty or hold a dot")
-        self.config = config
         self.cameras = dict(cameras)
         encoders: dict[str, ImageEncoder] = {}
         frozen: dict[CameraNeed, ImageEncoder] = {}
@@ -96,6 +96,7 @@ class BcNetwork(nn.Module):
             if not encoder.trainable:
                 frozen[size] = encoder
         self.trunks_learn = not frozen
+        self.config = _pinned(config, encoders[next(iter(cameras))])
         self.encoders = nn.ModuleDict({name: cast("nn.Module", encoder) for name, encoder in encoders.items()})
         self.readers = nn.ModuleDict(
             {
@@ -182,3 +183,18 @@ class BcNetwork(nn.Module):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+
+
+def _pinned(config: BcModelConfig, encoder: ImageEncoder) -> BcModelConfig:
+    """Return the configuration with the digest of the trunk's weights, after comparing it with one that it has.
+
+    Raises:
+        ConfigurationError: it names the digest of other weights.
+    """
+    digest = frozen_digest(encoder)
+    if config.encoder_sha256 not in ("", digest):
+        raise ConfigurationError(
+            f"image encoder '{config.encoder}': its weights have SHA-256 {digest[:12] or 'none'}..., the network was "
+            f"trained with {config.encoder_sha256[:12]}...; bring that trunk back, or train again"
+        )
+    return replace(config, encoder_sha256=digest)

@@ -13,7 +13,6 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from policies.bc.config import BcConfig
 from policies.sealed_folder import parse_json_object, read_sealed, write_sealed
 from tutelage_core.config import to_mapping
 from tutelage_core.errors import CheckpointError, ConfigurationError
@@ -46,7 +45,7 @@ class TrainingState:
     average: Mapping[str, Tensor]
     moments: Mapping[str, Tensor]
 
-    def check_belongs_to(self, config: BcConfig, training_frames: int) -> None:
+    def check_belongs_to(self, config: object, training_frames: int) -> None:
         """Refuse to go on with other settings or other data.
 
         Raises:

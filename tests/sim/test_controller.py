@@ -53,6 +53,7 @@ def test_a_turn_settles(twin: Twin) -> None:
 @pytest.mark.parametrize("place", [(0.35, -0.3, 0.1), (0.7, 0.3, 0.05), (0.7, -0.3, 0.3), (0.6, 0.0, 0.02)])
 def test_no_steady_error_in_the_workspace(twin: Twin, place: tuple[float, float, float]) -> None:
     twin.reset(0)
+    twin.world.place_body("cube", np.array([0.3, 0.3, 0.02]), np.array([0.0, 0.0, 0.0, 1.0]))  # out of the way
     drive(twin, np.array(place))
     assert np.linalg.norm(twin.arm_state().T_base_tcp.position - place) < 0.002
 

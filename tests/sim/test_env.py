@@ -110,3 +110,40 @@ def test_parallel_twins_equal_single_ones() -> None:
         alone, _ = single.reset(seed=seed)
         assert np.array_equal(observations["tcp_position"][index], alone["tcp_position"])
     vector.close()
+    single.close()
+
+
+def test_vectorised_environments_show_what_single_ones_show_bit_for_bit() -> None:
+    vector = make_vector_env(2, rooms="test")
+    singles = [TwinEnv(rooms="test") for _ in range(2)]
+    for _ in range(2):
+        observations, _info = vector.reset(seed=[4, 5])
+        alone = [env.reset(seed=seed)[0] for env, seed in zip(singles, (4, 5), strict=True)]
+        for _step in range(4):
+            for key, batch in observations.items():
+                for index, one in enumerate(alone):
+                    assert batch[index].tobytes() == one[key].tobytes(), key
+            actions = np.stack([env.expert_step() for env in singles])
+            observations = vector.step(actions)[0]
+            alone = [env.step(action)[0] for env, action in zip(singles, actions, strict=True)]
+    vector.close()
+    for env in singles:
+        env.close()
+
+
+def test_a_room_is_chosen_by_name(env: TwinEnv) -> None:
+    _, info = env.reset(seed=5, options={"room": "held_out:3"})
+    assert info["room"] == "held_out:3"
+    with pytest.raises(ConfigurationError, match="split:number"):
+        env.reset(seed=5, options={"room": "held_out:x"})
+
+
+def test_contact_force_is_reported_each_step(env: TwinEnv) -> None:
+    _, info = env.reset(seed=5)
+    assert info["contact_force_n"] == 0.0
+    forces = []
+    for _ in range(25):
+        *_, info = env.step(env.expert_step())
+        forces.append(info["contact_force_n"])
+    assert forces[0] == 0.0
+    assert max(forces) > 20.0  # the grip

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sim.assets import AssetSettings, build_assets
+from sim.incidents import IncidentError, load_incident
 from sim.twin import Twin
 from tutelage_core.contract import RobotContract, load_contract
 from tutelage_core.errors import ConfigurationError, UnknownNameError
@@ -142,6 +143,44 @@ def test_pictures_have_the_contracts_size_and_show_the_red_cube(twin: Twin) -> N
         red = (image[..., 0] > 70) & (image[..., 0] > 2.2 * image[..., 1]) & (image[..., 0] > 2.2 * image[..., 2])
         assert red.sum() > 60
         assert (image == 255).all(axis=-1).mean() < 0.02
+
+
+def test_render_profiles_see_the_same_state_and_not_the_same_picture(contract: RobotContract) -> None:
+    states, pictures = [], []
+    for profile in ("fast", "pretty"):
+        twin = Twin(contract, seed=6, rooms="test", profile=profile)
+        target = apply_step(twin.arm_state().T_base_tcp, np.array([0.02, 0, -0.02, 0, 0, 0.1]))
+        seen = b""
+        for _ in range(5):
+            pictures.append(twin.render("front"))
+            twin.advance(ArmCommand(0, target, 0.3))
+            seen += twin.world.data.qpos.tobytes() + twin.world.data.qvel.tobytes() + repr(twin.points()).encode()
+        states.append(seen)
+        twin.close()
+    assert states[0] == states[1]
+    assert np.abs(pictures[0].astype(int) - pictures[5]).mean() > 1.0  # shadows
+
+
+def test_an_unknown_profile_is_refused_with_the_legal_names(contract: RobotContract) -> None:
+    with pytest.raises(UnknownNameError, match="pretty"):
+        Twin(contract, profile="prety")
+
+
+def test_a_state_that_blows_up_ends_the_episode_and_is_saved(
+    contract: RobotContract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUTELAGE_INCIDENTS", str(tmp_path))
+    twin = Twin(contract, seed=6, rooms="test")
+    twin.advance(None)
+    twin.world.data.qvel[-1] = np.nan
+    with pytest.raises(IncidentError, match="cube"):
+        twin.advance(None)
+    incident = load_incident(next(tmp_path.iterdir()))
+    assert incident.record.context == {"task": "PickCube", "seed": 6, "room": "test:6"}
+    twin.reset(7)  # and the next episode is sound
+    twin.advance(None)
+    assert np.isfinite(twin.world.data.qpos).all()
+    twin.close()
 
 
 def test_pictures_are_not_overwritten_by_later_ones(twin: Twin) -> None:

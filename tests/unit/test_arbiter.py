@@ -107,3 +107,13 @@ def test_steps_of_the_chunk_are_not_changed_by_what_follows() -> None:
     command = driven.command(DriveState.AUTONOMOUS, 0)
     driven.command(DriveState.PAUSED, PERIOD_NS)
     np.testing.assert_array_equal(command.step, POLICY_STEP)
+
+
+def test_handing_back_forgets_the_chunk_keeps_counting_and_takes_the_gripper() -> None:
+    deciding = arbiter()
+    first = deciding.command(DriveState.AUTONOMOUS, 0)
+    deciding.hand_back(0.9)
+    after = deciding.command(DriveState.AUTONOMOUS, PERIOD_NS)
+    assert after.source is Source.HOLD  # the chunk had a step for this period
+    assert after.step[6] == 0.9
+    assert after.sequence == first.sequence + 1

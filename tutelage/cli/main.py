@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from tutelage.cli import show
+from tutelage.cli import show, show_incident, show_sim
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
 from tutelage.runs.graph import RunConfig
+from tutelage.runs.replay_incident import ReplayIncidentConfig
+from tutelage.runs.scenes import SimConfig
 from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
+from tutelage.runs.train_trunk import TrainTrunkConfig
 from tutelage_core.errors import TutelageError
 
 
@@ -57,11 +61,18 @@ class DoctorConfig:
 Command = (
     Annotated[CollectConfig, tyro.conf.subcommand("collect", description="record demonstrations of the expert")]
     | Annotated[TrainBcConfig, tyro.conf.subcommand("train", description="train a policy (behaviour cloning)")]
+    | Annotated[
+        TrainTrunkConfig, tyro.conf.subcommand("train-trunk", description="train an image trunk; also: train trunk")
+    ]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
     | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
     | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
     | Annotated[DemoConfig, tyro.conf.subcommand("demo", description="five episodes in the graph, with a report page")]
     | Annotated[LiveConfig, tyro.conf.subcommand("live", description="the graph in real time, until Ctrl-C")]
+    | Annotated[
+        ReplayIncidentConfig, tyro.conf.subcommand("replay-incident", description="what a blown-up simulation did")
+    ]
+    | Annotated[SimConfig, tyro.conf.subcommand("sim", description="look at the twin: rooms, tasks and experts")]
     | Annotated[DoctorConfig, tyro.conf.subcommand("doctor", description="what works on this machine")]
 )
 
@@ -73,6 +84,7 @@ def main() -> None:
         Command,
         prog="tutelage",
         description="A robot arm that learns. See docs/.",
+        args=joined_verbs(sys.argv[1:]),
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )  # type: ignore[arg-type]
     try:
@@ -86,12 +98,21 @@ def main() -> None:
     sys.exit(code)
 
 
+def joined_verbs(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with a verb of two words, such as `train trunk`, written as one."""
+    if tuple(arguments[:2]) == ("train", "trunk"):
+        return ["train-trunk", *arguments[2:]]
+    return list(arguments)
+
+
 def _run(command: Command) -> int:
     match command:
         case CollectConfig():
             return show.collect(command)
         case TrainBcConfig():
             return show.train(command)
+        case TrainTrunkConfig():
+            return show.train_trunk(command)
         case EvaluateConfig():
             return show.evaluate(command)
         case ShipConfig():
@@ -102,5 +123,9 @@ def _run(command: Command) -> int:
             return show.demo(command.policy, command.episodes, command.output)
         case LiveConfig():
             return show.live(command.policy, command.task, command.output)
+        case ReplayIncidentConfig():
+            return show_incident.replay_incident(command)
+        case SimConfig():
+            return show_sim.sim(command)
         case DoctorConfig():
             return show.doctor()

@@ -15,6 +15,7 @@ from tutelage.runs import evaluate as evaluating
 from tutelage.runs import graph
 from tutelage.runs import ship as shipping
 from tutelage.runs import train_bc as training
+from tutelage.runs import train_trunk as trunk_training
 
 _console = Console()
 
@@ -29,6 +30,13 @@ def collect(config: collecting.CollectConfig) -> int:
 def train(config: training.TrainBcConfig) -> int:
     """Train a policy."""
     _console.print(f"checkpoint: {training.train_bc(config)}")
+    return 0
+
+
+def train_trunk(config: trunk_training.TrainTrunkConfig) -> int:
+    """Train an image trunk."""
+    folder = trunk_training.train(config)
+    _console.print(f"trunk: {folder}; use it with --bc.model.encoder trunk:{folder}")
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -39,6 +40,7 @@ class CollectConfig:
         disturbance: share of control periods in which the expert is pushed off its way (0..1).
         extra_steps: periods to go on after success.
         processes: parallel processes.
+        rooms: split that rooms are drawn from; `test` and `held_out` are kept for evaluation.
     """
 
     output: Path
@@ -49,6 +51,7 @@ class CollectConfig:
     disturbance: float = 0.2
     extra_steps: int = 3
     processes: int = 2
+    rooms: Literal["lab", "train"] = "lab"
 
 
 def collect(config: CollectConfig) -> EpisodeStore:
@@ -61,18 +64,27 @@ def collect(config: CollectConfig) -> EpisodeStore:
     load_contract(config.robot)
     make_task(config.task)
     if config.episodes < 1 or config.processes < 1 or not 0.0 <= config.disturbance < 1.0:
-        raise ConfigurationError(f"episodes and processes must be at least 1 and disturbance in [0, 1), got "
-                                 f"{config.episodes}, {config.processes}, {config.disturbance}")
+        raise ConfigurationError(
+            f"episodes and processes must be at least 1 and disturbance in [0, 1), got "
+            f"{config.episodes}, {config.processes}, {config.disturbance}"
+        )
     last_seed = config.first_seed + config.episodes
     if config.first_seed < 0 or last_seed > EVALUATION_SEEDS_FROM:
-        raise ConfigurationError(f"seeds {config.first_seed}..{last_seed} must lie in 0..{EVALUATION_SEEDS_FROM}: "
-                                 "higher ones are kept for evaluation")
+        raise ConfigurationError(
+            f"seeds {config.first_seed}..{last_seed} must lie in 0..{EVALUATION_SEEDS_FROM}: "
+            "higher ones are kept for evaluation"
+        )
     config.output.mkdir(parents=True, exist_ok=True)
     missing = [s for s in range(config.first_seed, last_seed) if not (config.output / _name(config.task, s)).exists()]
     jobs = [(config, seed) for seed in missing]
     successes = 0
-    bar = tqdm(total=config.episodes, initial=config.episodes - len(missing), desc=f"collect {config.task}",
-               unit="episode", disable=None)
+    bar = tqdm(
+        total=config.episodes,
+        initial=config.episodes - len(missing),
+        desc=f"collect {config.task}",
+        unit="episode",
+        disable=None,
+    )
     context = multiprocessing.get_context("spawn")
     with bar, context.Pool(min(config.processes, max(len(jobs), 1)), initializer=_one_thread) as pool:
         for number, succeeded in enumerate(pool.imap_unordered(_record_one, jobs, chunksize=4), start=1):
@@ -90,24 +102,32 @@ def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-_TWINS: dict[tuple[str, str], Twin] = {}
+_TWINS: dict[tuple[str, str, str], Twin] = {}
 
 
 def _record_one(job: tuple[CollectConfig, int]) -> bool:
     config, seed = job
     contract = load_contract(config.robot)
-    key = (config.robot, config.task)
+    key = (config.robot, config.task, config.rooms)
     if key not in _TWINS:
-        _TWINS[key] = Twin(contract, config.task)
+        _TWINS[key] = Twin(contract, config.task, seed, rooms=config.rooms)
     twin = _TWINS[key]
     driver = ExpertDriver(twin, contract.safety, config.disturbance)
     twin.reset(seed)
-    metadata = EpisodeMetadata(contract, config.task, twin.instruction, seed, 0, "expert", "", versions())
+    metadata = EpisodeMetadata(
+        contract, config.task, twin.instruction, seed, 0, "expert", "", versions(), twin.room.name
+    )
     name = _name(config.task, seed)
     # an interrupted run's unfinished recording: the seed makes it again
     shutil.rmtree(config.output / f"{name}{PARTIAL_SUFFIX}", ignore_errors=True)
     with EpisodeWriter(config.output, name, metadata) as writer:
-        result = run_episode(twin, driver, SafetyGate(contract.safety), contract,
-                             EpisodeOptions(seed, with_expert=True, extra_steps=config.extra_steps), writer)
+        result = run_episode(
+            twin,
+            driver,
+            SafetyGate(contract.safety),
+            contract,
+            EpisodeOptions(seed, with_expert=True, extra_steps=config.extra_steps),
+            writer,
+        )
         writer.close(result)
     return result.success

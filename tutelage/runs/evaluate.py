@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from hardware.safety.gate import SafetyGate
 from policies.registry import find_checkpoint, load_policy
+from sim.parameters import Split
+from sim.screening import try_expert
 from sim.tasks import make_task
 from sim.twin import Twin
 from tutelage.drivers import PolicyDriver
@@ -23,6 +25,9 @@ from tutelage_core.errors import ConfigurationError
 from tutelage_core.intervals import wilson_interval
 from tutelage_core.types import EpisodeResult
 from tutelage_core.versions import versions
+
+MOST_REJECTED = 20
+"""So many rooms more than episodes may be rejected before the task is taken to be broken."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class EvaluateConfig:
         first_seed: seed of the first one; the others follow.
         processes: parallel processes.
         output: folder for results and film strips; nothing is written without one.
+        rooms: split that rooms are drawn from. Outside the lab a room that the expert cannot solve is rejected, and
+            the next seed takes its place.
         film_strips: draw a film strip of each episode into the output folder.
     """
 
@@ -47,16 +54,18 @@ class EvaluateConfig:
     first_seed: int = EVALUATION_SEEDS_FROM
     processes: int = 2
     output: Path | None = None
+    rooms: Split = "lab"
     film_strips: bool = False
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found: the result of each seed, in their order."""
+    """What an evaluation found: the result of each seed, in their order, and the seeds whose rooms were rejected."""
 
     config: EvaluateConfig
     seeds: tuple[int, ...]
     results: tuple[EpisodeResult, ...]
+    rejected: tuple[int, ...] = ()
 
     @property
     def successes(self) -> int:
@@ -72,8 +81,17 @@ class Evaluation:
         """Return one line for a person."""
         low, high = self.interval
         steps = sum(r.steps for r in self.results if r.success) / max(self.successes, 1)
-        return (f"{self.config.task}: {self.successes} of {len(self.results)} (95 % Wilson interval {low:.3f} .. {high:.3f}), "
-                f"{steps:.1f} steps to success, seeds {self.seeds[0]} .. {self.seeds[-1]}")
+        return (
+            f"{self.config.task}: {self.successes} of {len(self.results)} "
+            f"(95 % Wilson interval {low:.3f} .. {high:.3f}), "
+            f"{steps:.1f} steps to success, seeds {self.seeds[0]} .. {self.seeds[-1]}{self._rejections()}"
+        )
+
+    def _rejections(self) -> str:
+        if self.config.rooms == "lab":
+            return ""
+        drawn = len(self.seeds) + len(self.rejected)
+        return f", {len(self.rejected)} of {drawn} rooms rejected ({100.0 * len(self.rejected) / drawn:.1f} %)"
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -87,20 +105,35 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     contract = load_contract(config.robot)
     make_task(config.task)
     if config.episodes < 1 or config.processes < 1:
-        raise ConfigurationError(f"episodes and processes must be at least 1, got {config.episodes}, {config.processes}")
+        raise ConfigurationError(
+            f"episodes and processes must be at least 1, got {config.episodes}, {config.processes}"
+        )
     check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
     if config.output is not None:
         config.output.mkdir(parents=True, exist_ok=True)
-    seeds = tuple(range(config.first_seed, config.first_seed + config.episodes))
     results: dict[int, EpisodeResult] = {}
+    rejected: list[int] = []
     context = multiprocessing.get_context("spawn")
-    bar = tqdm(total=len(seeds), desc=f"eval {config.task}", unit="episode", disable=None)
-    with bar, context.Pool(min(config.processes, len(seeds)), initializer=_prepare, initargs=(config,)) as pool:
-        for seed, result in pool.imap_unordered(_run_one, seeds):
-            results[seed] = result
-            bar.set_postfix(success=f"{sum(r.success for r in results.values())}/{len(results)}")
-            bar.update()
-    evaluation = Evaluation(config, seeds, tuple(results[s] for s in seeds))
+    bar = tqdm(total=config.episodes, desc=f"eval {config.task}", unit="episode", disable=None)
+    with bar, context.Pool(min(config.processes, config.episodes), initializer=_prepare, initargs=(config,)) as pool:
+        while len(results) < config.episodes:
+            next_seed = config.first_seed + len(results) + len(rejected)
+            if len(rejected) > config.episodes + MOST_REJECTED:
+                raise ConfigurationError(
+                    f"{config.task}: {len(rejected)} of {len(rejected) + len(results)} rooms of split "
+                    f"'{config.rooms}' were rejected; at least half must be solvable"
+                )
+            for seed, result in pool.imap_unordered(
+                _run_one, range(next_seed, next_seed + config.episodes - len(results))
+            ):
+                if result is None:
+                    rejected.append(seed)
+                    continue
+                results[seed] = result
+                bar.set_postfix(success=f"{sum(r.success for r in results.values())}/{len(results)}")
+                bar.update()
+    seeds = tuple(sorted(results))
+    evaluation = Evaluation(config, seeds, tuple(results[s] for s in seeds), tuple(sorted(rejected)))
     if config.output is not None:
         _write(evaluation, config.output)
     return evaluation
@@ -113,7 +146,7 @@ class _Worker:
         torch.set_num_threads(1)
         self.config = config
         self.contract = load_contract(config.robot)
-        self.twin = Twin(self.contract, config.task)
+        self.twin = Twin(self.contract, config.task, config.first_seed, rooms=config.rooms)
         self.driver = PolicyDriver(load_policy(find_checkpoint(config.policy)))
 
 
@@ -125,12 +158,20 @@ def _prepare(config: EvaluateConfig) -> None:
     _worker = _Worker(config)
 
 
-def _run_one(seed: int) -> tuple[int, EpisodeResult]:
+def _run_one(seed: int) -> tuple[int, EpisodeResult | None]:
     if _worker is None:
         raise ConfigurationError("the worker process was not prepared")
+    if _worker.config.rooms != "lab" and not try_expert(_worker.twin, seed).success:
+        return seed, None
     strip = FilmStrip() if _worker.config.film_strips else None
-    result = run_episode(_worker.twin, _worker.driver, SafetyGate(_worker.contract.safety), _worker.contract,
-                         EpisodeOptions(seed), listener=None if strip is None else strip.add)
+    result = run_episode(
+        _worker.twin,
+        _worker.driver,
+        SafetyGate(_worker.contract.safety),
+        _worker.contract,
+        EpisodeOptions(seed),
+        listener=None if strip is None else strip.add,
+    )
     if strip is not None and _worker.config.output is not None:
         ending = "success" if result.success else result.failure or result.termination
         strip.save(_worker.config.output / f"{seed}-{ending}.png")
@@ -146,8 +187,10 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
         "successes": evaluation.successes,
         "episodes": len(evaluation.results),
         "interval": [low, high],
-        "results": {str(s): {"success": r.success, "steps": r.steps, "failure": r.failure,
-                             "interventions": r.interventions}
-                    for s, r in zip(evaluation.seeds, evaluation.results, strict=True)},
+        "rejected_seeds": list(evaluation.rejected),
+        "results": {
+            str(s): {"success": r.success, "steps": r.steps, "failure": r.failure, "interventions": r.interventions}
+            for s, r in zip(evaluation.seeds, evaluation.results, strict=True)
+        },
     }
     (folder / "evaluation.json").write_text(json.dumps(data, indent=1), encoding="utf-8")

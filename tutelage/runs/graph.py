@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from policies.registry import find_checkpoint, load_policy
+from sim.parameters import Split
 from sim.tasks import make_task
 from tutelage.environment import graph_environment
 from tutelage.launch import packages
@@ -38,6 +39,7 @@ class RunConfig:
         task: task to do.
         policy: name of a shipped checkpoint, or the folder of one.
         clock: clock of the twin.
+        rooms: split that the twin's rooms are drawn from.
         episodes: episodes to run; 0 for no end (Ctrl-C ends it).
         first_seed: seed of the first one; the others follow.
         output: folder for recordings and the graph's log; a new one, `runs/graph-NNN`, if not given.
@@ -48,6 +50,7 @@ class RunConfig:
     task: str = "PickCube"
     policy: str = "bc_pick_cube"
     clock: Literal["realtime", "fast", "lockstep"] = "realtime"
+    rooms: Split = "lab"
     episodes: int = 1
     first_seed: int = EVALUATION_SEEDS_FROM
     output: Path | None = None
@@ -82,8 +85,9 @@ def check(config: RunConfig) -> None:
     make_task(config.task)
     check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
     if config.episodes < 0 or config.first_seed < 0:
-        raise ConfigurationError(f"episodes and first_seed must not be negative, got {config.episodes}, "
-                                 f"{config.first_seed}")
+        raise ConfigurationError(
+            f"episodes and first_seed must not be negative, got {config.episodes}, {config.first_seed}"
+        )
 
 
 def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> list[GraphOutcome]:
@@ -104,8 +108,15 @@ def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> 
     output.mkdir(parents=True, exist_ok=True)
     episodes = (output / "episodes").resolve()
     log_path = output / "graph.log"
-    arguments = {"robot": config.robot, "task": config.task, "policy": str(find_checkpoint(config.policy).resolve()),
-                 "clock": config.clock, "folder": str(episodes), "seed": str(config.first_seed)}
+    arguments = {
+        "robot": config.robot,
+        "task": config.task,
+        "policy": str(find_checkpoint(config.policy).resolve()),
+        "clock": config.clock,
+        "folder": str(episodes),
+        "seed": str(config.first_seed),
+        "rooms": config.rooms,
+    }
     environment = graph_environment()
     launch_file = packages.package_share(BRING_UP_PACKAGE, environment) / "launch" / LAUNCH_FILE
     with log_path.open("w", encoding="utf-8") as log, LaunchRunner(environment=environment, stream=log) as runner:
@@ -121,14 +132,34 @@ def _new_folder(parent: Path, name: str) -> Path:
     return parent / next(f"{name}-{n:03d}" for n in itertools.count(1) if f"{name}-{n:03d}" not in taken)
 
 
-def _ask(config: RunConfig, environment: dict[str, str], runner: LaunchRunner, episodes: Path,  # noqa: PLR0917
-         on_outcome: Callable[[GraphOutcome], None], log: TextIO) -> list[GraphOutcome]:
+def _ask(
+    config: RunConfig,
+    environment: dict[str, str],
+    runner: LaunchRunner,
+    episodes: Path,
+    on_outcome: Callable[[GraphOutcome], None],
+    log: TextIO,
+) -> list[GraphOutcome]:
     program = packages.executable("tutelage_nodes", "run_episodes", environment)
     prefix = config.task if config.record else ""
     client = subprocess.Popen(
-        [str(program), "--task", config.task, "--first-seed", str(config.first_seed),
-         "--episodes", str(config.episodes), "--prefix", prefix],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        [
+            str(program),
+            "--task",
+            config.task,
+            "--first-seed",
+            str(config.first_seed),
+            "--episodes",
+            str(config.episodes),
+            "--prefix",
+            prefix,
+        ],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     deaths: list[str] = []
     watcher = threading.Thread(target=_end_when_a_node_dies, args=(runner, client, deaths), daemon=True)
     watcher.start()

@@ -38,6 +38,7 @@ class EpisodeMetadata:
         policy: kind of policy that drives, or `expert`, or empty.
         policy_sha256: hash of its checkpoint, empty if it has none.
         versions: name to version of all that made the episode.
+        room: room of the twin such as `test:12`, empty on a robot.
     """
 
     contract: RobotContract
@@ -48,6 +49,7 @@ class EpisodeMetadata:
     policy: str = ""
     policy_sha256: str = ""
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    room: str = ""
 
     @property
     def robot(self) -> str:

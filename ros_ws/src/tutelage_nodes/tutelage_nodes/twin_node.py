@@ -35,6 +35,7 @@ class TwinNodeParameters:
         robot: robot whose contract the twin plays.
         task: task of the scene at start.
         seed: seed of the scene at start.
+        rooms: split that rooms are drawn from: lab, train, test or held_out.
         clock: realtime (stamps are wall time), fast (simulated time runs `speed` times as fast as the wall's) or
             lockstep (one period per action).
         speed: of the fast clock. Delays count `speed` times in simulated time: the gate refuses what is too old.
@@ -44,6 +45,7 @@ class TwinNodeParameters:
     robot: str = "twin"
     task: str = "PickCube"
     seed: int = 0
+    rooms: str = "lab"
     clock: str = "realtime"
     state_rate_hz: float = 50.0
     speed: float = 2.0
@@ -66,8 +68,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             raise TutelageError(
                 f"robot '{self._contract.name}' has the arm driver '{self._contract.arm.driver}': it needs no twin"
             )
-        self._twin = Twin(self._contract, self.params.task)
-        self._twin.reset(self.params.seed)
+        self._twin = self._new_twin(self.params.task, self.params.seed)
         self._offset_ns = NS_PER_S
         self._target: ArmCommand | None = None
         self._images = {
@@ -185,10 +186,17 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             response.accepted, response.message = False, f"seed must be at least 0, got {request.seed}"
             return response
         last_ns = self._now_ns()
-        if task != twin.task.name:
-            twin.close()
-            self._twin = twin = Twin(self._contract, task)
-        twin.reset(request.seed)
+        try:
+            if task != twin.task.name:
+                fresh = self._new_twin(task, request.seed)
+                twin.close()
+                self._twin = twin = fresh
+            twin.reset(request.seed)
+        except TutelageError as error:  # this room leaves the task no layout
+            response.accepted, response.message = False, str(error)
+            return response
+        for name in self._images:
+            self._info_pubs[name].publish(self._camera_info(name))
         self._target = None
         if self.params.clock != "realtime":
             self._offset_ns = last_ns + PAUSE_BETWEEN_SCENES_NS - twin.time_ns
@@ -198,6 +206,9 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         if self.params.clock == "lockstep":
             self._observe()
         return response
+
+    def _new_twin(self, task: str, seed: int) -> Twin:
+        return Twin(self._contract, task, seed, rooms=self.params.rooms)
 
     def _camera_info(self, name: str) -> CameraInfo:
         camera = self._contract.cameras[name]

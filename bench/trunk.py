@@ -1,0 +1,175 @@
+"""How well image trunks see a cube, and what they cost: the same small head on each, in rooms never seen before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.figures import Direction, Figure, Measurement, Settings, measures
+from bench.machine import measure_in_children
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PICTURES = Path(__file__).resolve().parent.parent / "runs" / "bench_trunk"
+"""Folder that keeps the rendered pictures from run to run."""
+
+CAMERA, POINT = "front", "cube"
+HEAD_ROOMS, HEAD_FIRST_ROOM = 2000, 800_000
+"""Rooms of split `train` that heads learn from; trunks are trained on rooms far below."""
+TEST_ROOMS = 250
+MOMENTS_PER_ROOM = 4
+OWN_TRUNK = "twin_trunk"
+EPISODE_TRUNK = "episode_trunk"
+TRAINED_ALONG, IMAGENET = "compact", "lite0"
+RESAMPLES = 2000
+COST_CALLS = 100
+
+
+@measures(
+    Figure(
+        "trunk_cube_exact_mm",
+        2,
+        "mm",
+        3.0,
+        Direction.AT_MOST,
+        True,
+        "frozen twin_trunk: cube in the plane from the front camera, test rooms, cameras exactly mounted, median",
+    ),
+    Figure(
+        "trunk_cube_jittered_of_lite0",
+        2,
+        "of Lite0's",
+        0.75,
+        Direction.AT_MOST,
+        True,
+        "the same with mounting errors, median as a share of frozen Lite0's",
+    ),
+    Figure(
+        "trunk_cost_of_lite0",
+        2,
+        "of Lite0's",
+        0.2,
+        Direction.AT_MOST,
+        True,
+        "twin_trunk's processor time for a 128x128 image on one thread, as a share of Lite0's",
+    ),
+    Figure(
+        "trunk_episodes_cube_exact_mm",
+        2,
+        "mm",
+        None,
+        Direction.AT_MOST,
+        True,
+        "frozen episode_trunk (inverse dynamics, no labels): the same error, cameras exactly mounted",
+    ),
+    Figure(
+        "lite0_cube_exact_mm",
+        2,
+        "mm",
+        None,
+        Direction.AT_MOST,
+        True,
+        "frozen Lite0: the same error, cameras exactly mounted",
+    ),
+    Figure(
+        "compact_cube_exact_mm",
+        2,
+        "mm",
+        None,
+        Direction.AT_MOST,
+        True,
+        "compact trunk trained along with the head: the same error, cameras exactly mounted",
+    ),
+)
+def trunks(_: Settings) -> Mapping[str, Measurement]:
+    """Measure all trunks on the same pictures, in a process of their own."""
+    (found,) = measure_in_children(see, [()], pin=False)
+    return found
+
+
+def see() -> Mapping[str, Measurement]:
+    """Train the heads and time the trunks."""
+    import numpy as np
+    import torch
+
+    from policies.trunk.localisation import LocaliserConfig, localisation_errors
+    from tutelage_core.encoders.image import build_image_encoder, shipped_trunks
+
+    torch.set_num_threads(1)
+    names = (*sorted(shipped_trunks()), IMAGENET, TRAINED_ALONG)
+    errors: dict[str, dict[str, Measurement]] = {}
+    for cameras in ("exact", "jittered"):
+        learn, test = pictures(cameras, "train"), pictures(cameras, "test")
+        for name in names:
+            if name == TRAINED_ALONG and cameras != "exact":
+                continue  # a trunk that learns takes as long as all others together
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                encoder = build_image_encoder(name, *learn[0].shape[1:3])
+            found = localisation_errors(encoder, learn, test, LocaliserConfig()) * 1e3
+            drawn = np.random.default_rng(0).choice(found, (RESAMPLES, len(found)))
+            low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
+            errors.setdefault(name, {})[cameras] = Measurement(
+                float(np.median(found)),
+                len(found),
+                range(TEST_ROOMS),
+                (float(low), float(high)),
+                {"p90_mm": float(np.percentile(found, 90)), "head_images": len(learn[0])},
+            )
+    costs = {name: cost_ms(name) for name in names}
+    nothing = {"exact": Measurement(float("nan")), "jittered": Measurement(float("nan"))}
+    own, imagenet = errors.get(OWN_TRUNK, nothing), errors[IMAGENET]
+    ratio = own["jittered"].value / imagenet["jittered"].value
+    every = {f"{name}_{cameras}_mm": m.value for name, both in errors.items() for cameras, m in both.items()}
+    return {
+        "trunk_cube_exact_mm": own["exact"],
+        "trunk_cube_jittered_of_lite0": Measurement(ratio, own["jittered"].episodes, range(TEST_ROOMS), extra=every),
+        "trunk_cost_of_lite0": Measurement(
+            costs.get(OWN_TRUNK, float("nan")) / costs[IMAGENET], extra={f"{n}_ms": c for n, c in costs.items()}
+        ),
+        "trunk_episodes_cube_exact_mm": errors.get(EPISODE_TRUNK, nothing)["exact"],
+        "lite0_cube_exact_mm": imagenet["exact"],
+        "compact_cube_exact_mm": errors[TRAINED_ALONG]["exact"],
+    }
+
+
+def pictures(cameras: str, split: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the front camera's images in which the cube is visible, and its places in the plane [m]."""
+    import numpy as np
+
+    from tutelage.runs.labelled_frames import FramesConfig, labelled_frames
+
+    config = FramesConfig(
+        split=split,
+        first_room=HEAD_FIRST_ROOM if split == "train" else 0,
+        rooms=HEAD_ROOMS if split == "train" else TEST_ROOMS,
+        moments_per_room=MOMENTS_PER_ROOM,
+        exact_cameras=1.0 if cameras == "exact" else 0.0,
+        at_rest=True,
+    )
+    frames = labelled_frames(config, PICTURES / f"{split}_{cameras}", processes=1)
+    camera, point = frames.cameras.index(CAMERA), frames.names.index(POINT)
+    rows = frames.visible[:, camera, point]
+    return np.ascontiguousarray(frames.images[rows, camera]), frames.points[rows, camera, point, :2].copy()
+
+
+def cost_ms(name: str) -> float:
+    """Return the median processor time of one image on one thread [ms], two images at once as a policy asks."""
+    import numpy as np
+    import torch
+
+    from tutelage_core.encoders.image import build_image_encoder
+
+    encoder = build_image_encoder(name, 128, 128)
+    images = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
+    spent: list[float] = []
+    with torch.inference_mode():
+        for _ in range(COST_CALLS):
+            begun = time.process_time()
+            encoder(images)
+            spent.append((time.process_time() - begun) / len(images) * 1e3)
+    return float(np.median(spent[10:]))
