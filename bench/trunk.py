@@ -18,7 +18,7 @@ PICTURES = Path(__file__).resolve().parent.parent / "runs" / "bench_trunk"
 """Folder that keeps the rendered pictures from run to run."""
 
 CAMERA, POINT = "front", "cube"
-HEAD_ROOMS, HEAD_FIRST_ROOM = 2000, 800_000
+HEAD_ROOMS, HEAD_FIRST_ROOM = 6000, 800_000
 """Rooms of split `train` that heads learn from; trunks are trained on rooms far below."""
 TEST_ROOMS = 250
 MOMENTS_PER_ROOM = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import mujoco
@@ -152,7 +153,7 @@ def _add_handle(spec: mujoco.MjSpec, body: mujoco.MjsBody, style: Bag, index: in
     half_m = 0.45 * style.width_m if single else style.loop_width_m / 2.0
     places = _outline(style, half_m) + np.array([0.0, side_m, style.height_m / 2.0])
     parent, origin = body, np.zeros(3)
-    for i, (start, end) in enumerate(zip(places[:-1], places[1:], strict=True)):
+    for i, (start, end) in enumerate(pairwise(places)):
         name = _link(index, i)
         parent, origin = parent.add_body(name=name, pos=start - origin), start
         parent.add_joint(
@@ -173,9 +174,7 @@ def _add_handle(spec: mujoco.MjSpec, body: mujoco.MjsBody, style: Bag, index: in
     end, seat = f"{BAG}_end{index}", f"{BAG}_seat{index}"
     parent.add_site(name=end, pos=places[-1] - origin, group=SITE_GROUP)
     body.add_site(name=seat, pos=places[-1], group=SITE_GROUP)
-    tie = spec.add_equality(
-        type=mujoco.mjtEq.mjEQ_CONNECT, name1=end, name2=seat, objtype=mujoco.mjtObj.mjOBJ_SITE
-    )
+    tie = spec.add_equality(type=mujoco.mjtEq.mjEQ_CONNECT, name1=end, name2=seat, objtype=mujoco.mjtObj.mjOBJ_SITE)
     tie.solref = [0.008, 1.0]
 
 

@@ -208,7 +208,9 @@ def _side(start: FloatArray, end: FloatArray, places: FloatArray) -> FloatArray:
     return along[..., 0] * off[..., 1] - along[..., 1] * off[..., 0]
 
 
-def pinch(hand: Hand, world: World, cloth: Cloth, spot: FloatArray, yaw: float, opening: float) -> FloatArray:
+def pinch(
+    hand: Hand, world: World, cloth: Cloth, spot: FloatArray, yaw: float, opening: float, closed: float = 0.0
+) -> FloatArray:
     """Return the step that goes on with pinching a cloth that lies on the table, and then holds still.
 
     The tips come down onto the table with the fingers apart and push up a fold between them as they close.
@@ -220,6 +222,7 @@ def pinch(hand: Hand, world: World, cloth: Cloth, spot: FloatArray, yaw: float, 
         spot: where, x and y in the base frame, shape (2,) [m].
         yaw: turn of the hand about the vertical [rad].
         opening: how far the fingers are apart when they come down, 0..1.
+        closed: how far they are apart when they hold, 0..1; a thin fold that is squeezed hard winds round a pad.
     """
     goal = np.array([spot[0], spot[1], world.table_z_m + PRESS_M])
     narrow = 1.0 - ramp(hand.opening / opening, 0.6, 0.95)
@@ -229,8 +232,9 @@ def pinch(hand: Hand, world: World, cloth: Cloth, spot: FloatArray, yaw: float, 
     low = 1.0 - ramp(hand.measured[2] - goal[2], 0.004, 0.008)
     close = low * (1.0 - ramp(across, tolerance, tolerance + 0.008))
     down = approach(hand, goal, pointing(yaw), opening)
-    still = hand.step(np.array([0.0, 0.0, goal[2] - hand.position[2]]), np.zeros(3), 0.0)
-    empty = ramp(0.006 - hand.width_m, 0.0, 0.002) if cloth.pinched() == 0 else 0.0
+    still = hand.step(np.array([0.0, 0.0, goal[2] - hand.position[2]]), np.zeros(3), closed)
+    shut_m = 0.006 + closed * world.settings.gripper.width_m
+    empty = ramp(shut_m - hand.width_m, 0.0, 0.002) if cloth.pinched() == 0 else 0.0
     retreat = hand.step(np.array([0.0, 0.0, 0.03]), np.zeros(3), opening)
     return blend(blend(down, still, close), retreat, empty)
 

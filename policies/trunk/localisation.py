@@ -44,9 +44,9 @@ class LocaliserConfig:
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
-    keypoints: int = 16
+    keypoints: int = 32
     keypoint_features: int = 16
-    hidden: int = 128
+    hidden: int = 256
 
 
 class _Head(nn.Module):

@@ -28,7 +28,7 @@ TASKS: Mapping[str, str] = {
     "PickNapkin": "sim.tasks.pick_napkin:PickNapkin",
     "PickBag": "sim.tasks.pick_bag:PickBag",
     "SweepToTarget": "sim.tasks.sweep_to_target:SweepToTarget",
-    "UncoverCloth": "sim.tasks.cover_with_cloth:UncoverCloth",
+    "CoverWithCloth": "sim.tasks.cover_with_cloth:CoverWithCloth",
     "PutLid": "sim.tasks.pot_lid:PutLid",
     "TakeLid": "sim.tasks.pot_lid:TakeLid",
     "PushButton": "sim.tasks.push_button:PushButton",

@@ -148,7 +148,9 @@ class CabinetTask(WatchedTask):
         further = min(max(way, -stride), stride)
         grip = _grip(leaf, hold)
         engaged = _hooked(hand, leaf, hold) if hold.hooks else _pinched(hand, grip)
-        lead = _toward(hand, leaf, hold.place, further)
+        # fingers that hook behind the handle push at the panel, which is nearer
+        push_m = hold.place[1] if self.opens or not hold.hooks else TOUCH_M
+        lead = _toward(hand, leaf, np.array([hold.place[0], push_m, hold.place[2]]), further)
         if self.opens:
             if hold.hooks:
                 take = approach(hand, grip.position, grip.quaternion_xyzw, 0.0, grip.out)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
 from sim.cloth import Cloth, Weave, add_cloth, gripped, pinch
-from sim.experts import blend, pointing, ramp, see_hand
+from sim.experts import blend, pointing, see_hand
 from sim.parameters import choice, span, whole
 from sim.rooms import MAX_SEED, Room, Table
 from sim.tasks.task import WatchedTask

@@ -16,7 +16,7 @@ from sim.robots import PADS
 from sim.rooms import Room, Table
 from sim.shapes import COMMON_SHAPES, HELD_OUT_SHAPES, SHAPE_WORDS, Shape, add_shape, shape_geoms
 from sim.surroundings import TABLE_CONTACT
-from sim.tasks.placing import PlacingTask, beside, upright
+from sim.tasks.placing import PlacingTask, at_rest, beside, upright
 from sim.world import World
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.rotations import rotation_vector_to_xyzw
@@ -141,6 +141,8 @@ class _BowlTask(PlacingTask):
             if world.touching(self.geoms(world), (TABLE_CONTACT,)):
                 return (f"the gripper holds {item}, which stands on the table", f"{item} is grasped beside {bowl}")
             return (f"the gripper holds {item} in the air", f"{item} is carried and is not in {bowl}")
+        if not world.touching(self.geoms(world), (TABLE_CONTACT,)):
+            return (f"{item} is let go and does not lie on the table", f"nothing holds {item}, and it is not in {bowl}")
         return (f"{item} is on the table beside {bowl}", f"{bowl} is empty and nothing holds {item}")
 
     def points(self, world: World) -> dict[str, FloatArray]:
@@ -164,6 +166,13 @@ class PlaceInBowl(_BowlTask):
     def goal(self, world: World) -> FloatArray:
         """Return the middle of the bowl, at the height at which the item touches its floor."""
         return _bowl_floor(world) + _lowest(world) * UP
+
+    def landing(self, world: World) -> bool:
+        """Tell whether the item is over the bowl and falls, or moves about in it or on its rim."""
+        bowl, item = world.room.part(Bowl), world.data.body(ITEM).xpos
+        over = float(np.linalg.norm((item - world.data.body(BOWL).xpos)[:2])) < bowl.rim_m
+        rests = world.touching(self.geoms(world), bowl_geoms(bowl)) > 0 and at_rest(world, ITEM)
+        return over and not rests
 
     def lies(self, world: World) -> bool:
         """Tell whether the item is in the bowl, which stands."""

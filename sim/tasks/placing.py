@@ -65,6 +65,11 @@ class PlacingTask(WatchedTask):
         """Tell whether the thing is where it shall be, held or not."""
         raise NotImplementedError
 
+    def landing(self, world: World) -> bool:
+        """Tell whether the thing, if it was let go here, may still come to lie where it shall: so it is not dropped."""
+        del world
+        return False
+
     def handle(self, world: World) -> FloatArray:
         """Return where the hand goes to take the thing, roughly, shape (3,) [m]."""
         return world.data.body(self.thing).xpos.copy()
@@ -85,16 +90,16 @@ class PlacingTask(WatchedTask):
         if self._pads == len(PADS):
             lifted = float(world.data.body(self.thing).xpos[2]) - self._rest_z
             self._carried, self._dropped = self._carried or lifted > CARRIED_M, False
-        elif self._lies or self._share > ARRIVED:
+        elif self._lies:
             self._carried = self._dropped = False
+        elif self._share > ARRIVED or self.landing(world):
+            self._dropped = False
         elif self._carried and not self._pads:
             self._carried, self._dropped = False, True
 
     def done(self, world: World) -> bool:
         """Tell whether the thing lies where it shall, let go and at rest."""
-        velocity = world.data.joint(self.thing).qvel
-        still = np.linalg.norm(velocity[:3]) < STILL_M_S and np.linalg.norm(velocity[3:]) < STILL_RAD_S
-        return self._lies and not self._pads and bool(still)
+        return self._lies and not self._pads and at_rest(world, self.thing)
 
     def progress(self, world: World) -> float:
         """Return how far it has come: hand at the thing, held, brought, there, let go."""
@@ -145,6 +150,12 @@ def out_of_reach(position: FloatArray) -> bool:
     """Tell whether a thing at `position`, shape (3,) [m], can no longer be grasped."""
     (x_min, x_max), (y_min, y_max) = REACH_M
     return not (x_min <= position[0] <= x_max and y_min <= position[1] <= y_max)
+
+
+def at_rest(world: World, thing: str) -> bool:
+    """Tell whether the free body `thing` hardly moves and turns."""
+    velocity = world.data.joint(thing).qvel
+    return bool(np.linalg.norm(velocity[:3]) < STILL_M_S and np.linalg.norm(velocity[3:]) < STILL_RAD_S)
 
 
 def beside(place: FloatArray, distance_m: float) -> FloatArray:

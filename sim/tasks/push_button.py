@@ -174,7 +174,7 @@ class PushButton(WatchedTask):
         if colours[0] in down:
             return (f"the {colours[0]} button is pressed down", f"the gripper pushes the {colours[0]} button")
         if down:
-            return (f"the {down[0]} button is pressed down", f"the {colours[0]} button is up, the {down[0]} one is down")
+            return (f"the {down[0]} button is pressed down", f"the {colours[0]} button is up, the {down[0]} one down")
         if world.touching(TOUCHING, (BOX,)):
             return ("the gripper touches the box beside the buttons", f"the {colours[0]} button is not pressed")
         return (f"the {colours[0]} button is not pressed", "no button is pressed")
@@ -207,9 +207,7 @@ def cap_top(world: World, index: int = 0) -> FloatArray:
     return body.xpos + ABOVE_M * body.xmat.reshape(3, 3)[:, 2]
 
 
-def _add_button(
-    box: mujoco.MjsBody, button: Button, name: str, colour: str, foot: tuple[float, float, float]
-) -> None:
+def _add_button(box: mujoco.MjsBody, button: Button, name: str, colour: str, foot: tuple[float, float, float]) -> None:
     """Add a cap on a spring; its frame's origin is at the box's top while it is not pressed."""
     body = box.add_body(name=name, pos=list(foot))
     body.add_joint(
@@ -242,7 +240,8 @@ def _cap_geoms(
 ) -> list[tuple[mujoco.mjtGeom, tuple[float, float, float], tuple[float, float, float]]]:
     """Return the geoms of a cap: kind, place and size [m]. A stem goes down into the box."""
     half, tall = button.half_m, ABOVE_M
-    box, cylinder, ellipsoid = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_ELLIPSOID
+    kinds = mujoco.mjtGeom
+    box, cylinder, ellipsoid = kinds.mjGEOM_BOX, kinds.mjGEOM_CYLINDER, kinds.mjGEOM_ELLIPSOID
     middle = (0.0, 0.0, tall / 2)
     if button.shape == "round":
         return [(cylinder, middle, (half, tall / 2, 0.0))]

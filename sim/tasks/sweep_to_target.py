@@ -9,10 +9,9 @@ import mujoco
 import numpy as np
 
 from sim.experts import HALF_TURN, UP, Hand, alike_yaw, pointing, ramp, see_hand
-from sim.palette import COLOURS, other_colour, paint
-from sim.parameters import choice, span, whole
-from sim.robots import OBJECT_GROUP, WORLD_BITS, WORLD_GROUP
-from sim.rooms import Room, Table
+from sim.palette import other_colour
+from sim.pieces import AREA, Area, Pieces, add_pieces, outside, piece_height_m, piece_places
+from sim.rooms import Room
 from sim.tasks.task import WatchedTask
 from sim.world import World
 from tutelage_core.errors import ConfigurationError
@@ -50,41 +49,12 @@ START_M = 0.012
 LANE_M = 0.03
 """How far behind the piece the fingers may be down [m]."""
 
-SIZES = (1.0, 0.92, 1.06, 0.97, 1.03)
-"""Size of each piece, as a share of the room's."""
-
 PAD_HALF_M = 0.009
 GAP_SHARE = 0.55
 """Gap between the fingers as a share of a piece's width: a piece nestles in it, and cannot slip through."""
 
 STILL_M_S = 0.03
 ATTEMPTS = 400
-AREA = "area"
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """The pieces of a room, all alike but for their size."""
-
-    count: int = whole(3, 5, lab=4)
-    kind: str = choice("cube", "disc", held_out=("bean", "brick"), lab="cube")
-    colour: str = choice(*COLOURS, lab="red")
-    tint: float = span(-1.0, 1.0)
-    tone: float = span(-1.0, 1.0)
-    half_m: float = span(0.009, 0.012, "m", lab=0.0105)
-    mass_kg: float = span(0.005, 0.02, "kg", lab=0.01)
-    friction: float = span(0.3, 0.5, lab=0.4)
-
-
-@dataclass(frozen=True)
-class Area:
-    """The marked area: a sheet of card on the table."""
-
-    half_x_m: float = span(0.06, 0.085, "m", lab=0.075)
-    half_y_m: float = span(0.06, 0.085, "m", lab=0.075)
-    apart: int = whole(1, len(COLOURS) - 1, lab=3)
-    tone: float = span(-1.0, 1.0)
-    side: int = whole(0, 1, lab=1)
 
 
 class SweepToTarget(WatchedTask):
@@ -105,34 +75,7 @@ class SweepToTarget(WatchedTask):
 
     def build(self, spec: mujoco.MjSpec, room: Room) -> None:
         """Add the area and the pieces."""
-        pieces, area, z = room.part(Pieces), room.part(Area), room.part(Table).height_m
-        card = spec.worldbody.add_body(name=AREA, mocap=True, pos=[0.5, 0.12, z])
-        card.add_geom(
-            name=AREA,
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            pos=[0.0, 0.0, 0.0003],
-            size=[area.half_x_m, area.half_y_m, 0.0005],
-            rgba=[*paint(other_colour(pieces.colour, area.apart), 0.0, area.tone), 1.0],
-            contype=0,
-            conaffinity=0,
-            group=WORLD_GROUP,
-        )
-        for index in range(pieces.count):
-            half = pieces.half_m * SIZES[index]
-            kind, size = _piece_geom(pieces.kind, half)
-            body = spec.worldbody.add_body(name=f"piece{index}", pos=[0.4 + 0.05 * index, -0.1, z + size[2]])
-            body.add_freejoint(name=f"piece{index}")
-            body.add_geom(
-                name=f"piece{index}",
-                type=kind,
-                size=[size[0], size[2], 0.0] if kind == mujoco.mjtGeom.mjGEOM_CYLINDER else list(size),
-                mass=pieces.mass_kg,
-                condim=6,
-                friction=[pieces.friction, 0.003, 0.0008],
-                group=OBJECT_GROUP,
-                rgba=[*paint(pieces.colour, pieces.tint, pieces.tone), 1.0],
-                **WORLD_BITS,
-            )
+        add_pieces(spec, room)
 
     def sample(self, world: World, rng: np.random.Generator) -> None:
         """Lay down the area on its side of the table and scatter the pieces over the other."""
@@ -150,7 +93,7 @@ class SweepToTarget(WatchedTask):
         else:
             raise ConfigurationError(f"{self.name} found no layout in {ATTEMPTS} tries for {pieces.count} pieces")
         for index in range(pieces.count):
-            height = _piece_geom(pieces.kind, pieces.half_m * SIZES[index])[1][2]
+            height = piece_height_m(pieces, index)
             turn = rotation_vector_to_xyzw(rng.uniform(-math.pi, math.pi) * UP)
             world.place_body(f"piece{index}", np.array([x[index], y[index], world.table_z_m + height]), turn)
 
@@ -162,7 +105,7 @@ class SweepToTarget(WatchedTask):
         """Tell whether all pieces rest inside."""
         count = world.room.part(Pieces).count
         speeds = [np.linalg.norm(world.data.joint(f"piece{i}").qvel[:3]) for i in range(count)]
-        return not outside(world, 0.0).any() and max(speeds) < STILL_M_S and not self._lost(world)
+        return not outside(world, 0.0).any() and bool(max(speeds) < STILL_M_S) and not self._lost(world)
 
     def progress(self, world: World) -> float:
         """Return the mean share of their way that the pieces have come."""
@@ -190,9 +133,15 @@ class SweepToTarget(WatchedTask):
         if self._lost(world):
             return ("a piece is lost", "not all pieces are in reach any more")
         if inside == count:
-            return (f"all pieces are on the {area} area", f"the {words['colour']} pieces are gathered on the {area} card")
+            return (
+                f"all pieces are on the {area} area",
+                f"the {words['colour']} pieces are gathered on the {area} card",
+            )
         if inside:
-            return (f"{inside} of {count} pieces are on the {area} area", f"some pieces are still beside the {area} card")
+            return (
+                f"{inside} of {count} pieces are on the {area} area",
+                f"some pieces are still beside the {area} card",
+            )
         return (f"the {area} area is empty", f"all {count} {words['colour']} pieces lie beside the {area} card")
 
     def points(self, world: World) -> dict[str, FloatArray]:
@@ -216,19 +165,6 @@ class SweepToTarget(WatchedTask):
         low, high = np.array(REACH_M).T
         beside = (places[:, :2] < low) | (places[:, :2] > high)
         return bool(beside.any() or places[:, 2].min() < world.table_z_m - 0.01)
-
-
-def piece_places(world: World) -> FloatArray:
-    """Return where the pieces are, shape (count, 3) [m]."""
-    return np.array([world.data.body(f"piece{i}").xpos for i in range(world.room.part(Pieces).count)])
-
-
-def outside(world: World, inset_m: float) -> FloatArray:
-    """Return how far the middle of each piece is outside the area shrunk by `inset_m`, shape (count,) [m]."""
-    style = world.room.part(Area)
-    half = np.array([style.half_x_m, style.half_y_m]) - inset_m
-    off = np.abs(piece_places(world)[:, :2] - world.data.body(AREA).xpos[:2]) - half
-    return np.linalg.norm(np.maximum(off, 0.0), axis=1)
 
 
 @dataclass(frozen=True)
@@ -304,14 +240,3 @@ def _cost(stroke: _Stroke, places: FloatArray) -> float:
     crowd = float(np.linalg.norm(others - start, axis=1).min(initial=1.0))
     begun = 1.0 - ramp(stroke.misfit_m, 0.007, 0.02)
     return stroke.misfit_m + 0.3 * (1.0 - ramp(crowd, 0.022, 0.032)) - 0.5 * begun
-
-
-def _piece_geom(kind: str, half: float) -> tuple[mujoco.mjtGeom, tuple[float, float, float]]:
-    """Return a piece's geom and half its extents [m]."""
-    if kind == "cube":
-        return mujoco.mjtGeom.mjGEOM_BOX, (half, half, half)
-    if kind == "brick":
-        return mujoco.mjtGeom.mjGEOM_BOX, (1.25 * half, 0.85 * half, 0.75 * half)
-    if kind == "disc":
-        return mujoco.mjtGeom.mjGEOM_CYLINDER, (half, half, 0.6 * half)
-    return mujoco.mjtGeom.mjGEOM_ELLIPSOID, (1.3 * half, 0.9 * half, 0.7 * half)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -87,7 +88,7 @@ class Task(Protocol):
         ...
 
 
-class WatchedTask:
+class WatchedTask(ABC):
     """The half of a task that is alike in all: success must last, progress ends at 1, and failures have names.
 
     A task derives from it and gives `done`, `progress` and, where it has failures of its own, `failure`.
@@ -128,19 +129,19 @@ class WatchedTask:
         del world
         return {}
 
-    def note(self, world: World) -> None:
+    def note(self, world: World) -> None:  # noqa: B027  most tasks have something, none must
         """Remember what later looks are compared with."""
 
-    def look(self, world: World) -> None:
+    def look(self, world: World) -> None:  # noqa: B027
         """Follow what happens from one control period to the next."""
 
+    @abstractmethod
     def done(self, world: World) -> bool:
         """Tell whether the goal is reached now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def progress(self, world: World) -> float:
         """Return how far the task has come, 0..1."""
-        raise NotImplementedError
 
     def failure(self, world: World) -> str:
         """Return the kind of failure that can be seen now, empty if none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -15,6 +16,8 @@ from sim.tasks.task import Task
 from sim.twin import Twin
 from tutelage_core.contract import load_contract
 from tutelage_core.errors import ConfigurationError, UnknownNameError
+
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 
 @pytest.fixture(scope="module", params=sorted(TASKS))
@@ -129,3 +132,12 @@ def test_another_scene_cannot_follow() -> None:
         twin.follow("PushButton", 0)
     assert twin.task.name == "PickCube"
     twin.close()
+
+
+def test_the_reference_names_every_task_with_its_failures_and_picture() -> None:
+    text = (REFERENCE / "tasks.md").read_text(encoding="utf-8")
+    for name in TASKS:
+        missing = [kind for kind in make_task(name).failures if f"`{kind}`" not in text]
+        assert not missing, f"{name}: {missing}"
+        assert f"(../images/task-{name}.jpg)" in text
+        assert (REFERENCE.parent / "images" / f"task-{name}.jpg").is_file()

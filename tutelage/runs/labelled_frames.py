@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -34,6 +35,7 @@ class FramesConfig:
         split: split of the rooms.
         first_room: number of the first room; the others follow.
         rooms: rooms of each task.
+        rooms_of: rooms of the tasks that get another number of them, by the task's name.
         moments_per_room: random moments in each room.
         exact_cameras: share of the rooms in which the cameras stand exactly where they should (0..1); the others have
             mounting errors.
@@ -45,6 +47,7 @@ class FramesConfig:
     split: str = "train"
     first_room: int = 0
     rooms: int = 3000
+    rooms_of: Mapping[str, int] = field(default_factory=dict[str, int])
     moments_per_room: int = 12
     exact_cameras: float = 0.5
     at_rest: bool = False
@@ -59,6 +62,11 @@ class FramesConfig:
                 f"FramesConfig: needs a task, at least 1 room and moment, and first_room not negative, got "
                 f"{self.tasks}, {self.rooms}, {self.moments_per_room}, {self.first_room}"
             )
+        for task, count in self.rooms_of.items():
+            if task not in self.tasks or count < 1:
+                raise ConfigurationError(
+                    f"FramesConfig: rooms_of needs at least 1 room, of tasks among {self.tasks}, got {task}: {count}"
+                )
         if not 0.0 <= self.exact_cameras <= 1.0:
             raise ConfigurationError(f"FramesConfig: exact_cameras must be in 0..1, got {self.exact_cameras}")
 
@@ -66,6 +74,10 @@ class FramesConfig:
     def rooms_per_shard(self) -> int:
         """Rooms in one file."""
         return max(1, SHARD_MOMENTS // self.moments_per_room)
+
+    def rooms_for(self, task: str) -> int:
+        """Return how many rooms `task` gets."""
+        return self.rooms_of.get(task, self.rooms)
 
 
 def labelled_frames(config: FramesConfig, folder: Path, processes: int) -> LabelledFrames:
@@ -82,8 +94,11 @@ def labelled_frames(config: FramesConfig, folder: Path, processes: int) -> Label
     if noted.is_file() and noted.read_text(encoding="utf-8") != settings:
         raise ConfigurationError(f"{noted} names other settings than are asked for; choose another folder")
     noted.write_text(settings, encoding="utf-8")
-    shards = -(-config.rooms // config.rooms_per_shard)
-    paths = {(t, n): shard_path(folder / t, n) for t in config.tasks for n in range(shards)}
+    paths = {
+        (task, number): shard_path(folder / task, number)
+        for task in config.tasks
+        for number in range(-(-config.rooms_for(task) // config.rooms_per_shard))
+    }
     for task in config.tasks:
         (folder / task).mkdir(exist_ok=True)
     jobs = [(config, folder, task, number) for (task, number), path in paths.items() if not path.exists()]
@@ -111,7 +126,7 @@ def _draw_shard(job: tuple[FramesConfig, Path, str, int]) -> None:
     first = config.first_room + number * config.rooms_per_shard
     settings = AT_REST if config.at_rest else MomentSettings()
     parts: list[LabelledFrames] = []
-    for room in range(first, min(first + config.rooms_per_shard, config.first_room + config.rooms)):
+    for room in range(first, min(first + config.rooms_per_shard, config.first_room + config.rooms_for(task))):
         # evenly mixed, and the same for the same room whatever else is drawn
         exact = int((room + 1) * config.exact_cameras) > int(room * config.exact_cameras)
         where = Room(config.split, room, exact_cameras=exact)

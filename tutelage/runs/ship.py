@@ -1,4 +1,4 @@
-"""Puts a trained policy under `models/`: half precision, evaluated as shipped, with a card that says where it is from."""
+"""Puts a trained policy under `models/`: half precision, evaluated as shipped, with a card that says its origin."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def ship(config: ShipConfig) -> Evaluation:
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / config.name
         save_checkpoint(trial, checkpoint, created_by="tutelage ship", half=True)
-        evaluation = evaluate(EvaluateConfig(policy=str(trial), task=config.task, episodes=config.episodes,
-                                             processes=config.processes))
+        evaluation = evaluate(
+            EvaluateConfig(policy=str(trial), task=config.task, episodes=config.episodes, processes=config.processes)
+        )
     card = _card(config, json.loads(training.read_text(encoding="utf-8")), evaluation)
     save_checkpoint(target, checkpoint, created_by="tutelage ship", half=True, card=card)
     return evaluation
@@ -72,4 +73,5 @@ def _card(config: ShipConfig, training: dict[str, object], evaluation: Evaluatio
         "no demonstration used these. `python -m bench run policy_pick_cube_successes` measures it again.\n"
         "- Licence: Apache-2.0, like the code; trained on nothing but the twin's own pictures.\n"
         "- Limits: knows the twin's first room only; says nothing about a real camera.\n\n"
-        f"```json\n{settings}\n```\n")
+        f"```json\n{settings}\n```\n"
+    )

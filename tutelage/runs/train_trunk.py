@@ -61,10 +61,10 @@ def train(config: TrainTrunkConfig) -> Path:
     if config.method == "state":
         frames = labelled_frames(config.frames, config.data or config.output / "frames", config.processes)
         size = int(frames.images.shape[2]), int(frames.images.shape[3])
-        tasks = ", ".join(config.frames.tasks)
+        rooms = ", ".join(f"{config.frames.rooms_for(task)} of {task}" for task in config.frames.tasks)
         words = (
-            f"the twin's pictures of {config.frames.rooms} rooms of split '{config.frames.split}' for each task "
-            f"({tasks}), with the true places of {', '.join(frames.names)}"
+            f"the twin's pictures of rooms of split '{config.frames.split}' ({rooms}), "
+            f"with the true places of {', '.join(frames.names)}"
         )
         run(size, lambda grid, numbers: PointObjective(frames, grid, numbers), data=words)
         return config.output / TRUNK_FOLDER
