@@ -205,7 +205,7 @@ def pace_loop(policy: str, first_seed: int) -> Paced:
     """Time the same episodes in the one-process loop."""
     import torch
 
-    from hardware.safety.gate import SafetyGate
+    from hardware.safety.gate import make_gate
     from policies.registry import load_policy
     from sim.twin import Twin
     from tutelage.drivers import PolicyDriver
@@ -221,7 +221,7 @@ def pace_loop(policy: str, first_seed: int) -> Paced:
             run_episode(
                 twin,
                 driver,
-                SafetyGate(contract.safety),
+                make_gate(contract),
                 contract,
                 EpisodeOptions(first_seed + number, max_steps=STEPS),
             )

@@ -41,7 +41,7 @@ class Pace:
 
 def run_twin(cameras: bool, first_seed: int) -> Pace:
     """Drive the twin with its disturbed expert for `LASTS_S`, with every camera of the contract or with none."""
-    from hardware.safety.gate import SafetyGate
+    from hardware.safety.gate import make_gate
     from sim.twin import Twin
     from tutelage.drivers import ExpertDriver
     from tutelage.loop import EpisodeOptions, run_episode
@@ -51,7 +51,7 @@ def run_twin(cameras: bool, first_seed: int) -> Pace:
     twin = Twin(contract)
     if not cameras:
         contract = replace(contract, cameras={})  # nothing is drawn: the twin opens its renderer with the first picture
-    driver, gate = ExpertDriver(twin, contract.safety, DISTURBANCE), SafetyGate(contract.safety)
+    driver, gate = ExpertDriver(twin, contract.safety, DISTURBANCE), make_gate(contract)
     run_episode(twin, driver, gate, contract, EpisodeOptions(first_seed, max_steps=WARM_UP_PERIODS))
     wait_for_the_others()
     steps, episodes, stepping_s = 0, 0, 0.0

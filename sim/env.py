@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from hardware.safety.gate import SafetyGate
+from hardware.safety.gate import make_gate
 from sim.rooms import parse_room
 from sim.twin import Twin
 from tutelage_core.contract import STATE_KEYS, RobotContract, load_contract, state_vectors
@@ -58,7 +58,7 @@ class TwinEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.render_mode = render_mode
         self.contract = robot if isinstance(robot, RobotContract) else load_contract(robot)
         self.twin = Twin(self.contract, task, rooms=rooms, profile=profile)
-        self._gate = SafetyGate(self.contract.safety)
+        self._gate = make_gate(self.contract)
         self._cameras = tuple(self.contract.cameras) if cameras else ()
         self._steps = 0
         self.observation_space = self._observation_space()

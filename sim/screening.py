@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hardware.safety.gate import SafetyGate
+from hardware.safety.gate import SafetyGate, make_gate
 from sim.incidents import IncidentError
 from sim.rooms import Room
 from sim.twin import Twin
@@ -67,7 +67,7 @@ def try_expert(twin: Twin, seed: int, room: Room | None = None) -> Trial:
         twin.reset(seed, room)
     except ConfigurationError as error:
         return Trial(seed, name, False, 0, str(error), 0.0)
-    gate = SafetyGate(twin.contract.safety)
+    gate = make_gate(twin.contract)
     gate.restart(twin.arm_state())
     try:
         steps, force_n = _play(twin, gate)

@@ -10,7 +10,7 @@ from policies.policy import Policy
 from sim.twin import Twin
 from tutelage_core.arbiter import Arbiter
 from tutelage_core.chunks import ChunkBuffer
-from tutelage_core.contract import SafetyLimits
+from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import DriveState
 from tutelage_core.types import STEP_SIZE, FloatArray, Observation, Source, StepCommand
 from tutelage_core.window import ObservationWindow

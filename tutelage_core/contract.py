@@ -15,6 +15,7 @@ import numpy as np
 
 from tutelage_core.config import load_yaml
 from tutelage_core.errors import ConfigurationError, ContractMismatchError, UnknownNameError
+from tutelage_core.limits import SafetyLimits
 from tutelage_core.rotations import quaternion_xyzw_to_matrix
 from tutelage_core.types import ArmState, FloatArray
 
@@ -55,70 +56,38 @@ class CameraContract:
 
 @dataclass(frozen=True)
 class ArmContract:
-    """The arm: driver, joint names and the home posture [rad]."""
+    """The arm.
+
+    Attributes:
+        driver: name of its driver.
+        joints: their names, from the base on.
+        home_joint_positions: where episodes begin [rad].
+        options: the driver's own settings.
+        model: MJCF file beside the contract with joint limits and collision shapes, for the SafetyGate; empty for none:
+            then joints and collisions are not checked.
+    """
 
     driver: str
     joints: tuple[str, ...]
     home_joint_positions: tuple[float, ...]
     options: Mapping[str, object] = field(default_factory=dict)
+    model: str = ""
 
 
 @dataclass(frozen=True)
-class SafetyLimits:
-    """Bounds that the SafetyGate holds; every default is the safe one.
+class CellBox:
+    """A box that stands around the arm: name, middle and side lengths in the base frame [m]."""
 
-    Attributes:
-        workspace_min_m, workspace_max_m: box that the TCP target stays in, base frame [m].
-        max_step_m: longest translation of one step [m].
-        max_step_rad: largest rotation of one step [rad].
-        refuse_ratio: a step longer than this many times its limit is refused, a smaller excess is clamped.
-        max_target_lead_m, max_target_lead_rad: how far the target may run ahead of the measured pose.
-        max_command_age_s: older commands are refused.
-        command_timeout_s: without a command for this long, the arm holds its measured pose.
-        min_command_interval_s: commands whose stamps are closer than this are refused; with the step limit it bounds
-            the speed that a sender can ask for.
-        max_state_age_s: commands are refused when the arm's state is older than this.
-        max_refusals_in_a_row: so many refusals in a row latch a fault.
-    """
-
-    workspace_min_m: tuple[float, float, float]
-    workspace_max_m: tuple[float, float, float]
-    max_step_m: float = 0.02
-    max_step_rad: float = 0.15
-    refuse_ratio: float = 3.0
-    max_target_lead_m: float = 0.05
-    max_target_lead_rad: float = 0.4
-    max_command_age_s: float = 0.2
-    command_timeout_s: float = 0.2
-    min_command_interval_s: float = 0.04
-    max_state_age_s: float = 0.25
-    max_refusals_in_a_row: int = 3
+    name: str
+    centre_m: tuple[float, float, float]
+    size_m: tuple[float, float, float]
 
     def __post_init__(self) -> None:
-        """Refuse numbers that would switch a bound off or turn it round; NaN is one of them."""
-        for low, high in zip(self.workspace_min_m, self.workspace_max_m, strict=True):
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ConfigurationError(
-                    f"workspace_min_m {self.workspace_min_m} must be finite and lie below "
-                    f"workspace_max_m {self.workspace_max_m}"
-                )
-        for name in ("max_step_m", "max_target_lead_m", "max_command_age_s", "command_timeout_s", "max_state_age_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigurationError(f"{name} must be positive and finite, got {value}")
-        for name in ("max_step_rad", "max_target_lead_rad"):
-            value = getattr(self, name)
-            if not 0.0 < value < math.pi / 2:  # together below half a turn, so that nearer is always well defined
-                raise ConfigurationError(f"{name} must be in (0, pi/2), got {value}")
-        interval_s = self.min_command_interval_s
-        if not 0.0 <= interval_s < self.command_timeout_s:
+        """Refuse what is no box."""
+        if not all(math.isfinite(v) for v in self.centre_m) or not all(0.0 < v < math.inf for v in self.size_m):
             raise ConfigurationError(
-                f"min_command_interval_s must be in [0, {self.command_timeout_s:g}), the time-out, got {interval_s}"
+                f"cell box {self.name!r} needs a finite centre_m and sides above 0, got {self.centre_m}, {self.size_m}"
             )
-        if not (math.isfinite(self.refuse_ratio) and self.refuse_ratio >= 1.0):
-            raise ConfigurationError(f"refuse_ratio must be finite and at least 1, got {self.refuse_ratio}")
-        if self.max_refusals_in_a_row < 1:
-            raise ConfigurationError(f"max_refusals_in_a_row must be at least 1, got {self.max_refusals_in_a_row}")
 
 
 @dataclass(frozen=True)
@@ -132,6 +101,7 @@ class RobotContract:
     cameras: Mapping[str, CameraContract]
     state_keys: tuple[str, ...]
     safety: SafetyLimits
+    cell: tuple[CellBox, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names and numbers that no robot can have."""

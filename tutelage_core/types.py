@@ -90,12 +90,14 @@ class StepCommand:
         sequence: grows with each command of one sender.
         source: who asks.
         step: TCP step, shape (7,) [m, rad, 0..1].
+        sender: who sends it; empty where there is only one.
     """
 
     stamp_ns: int
     sequence: int
     source: Source
     step: FloatArray
+    sender: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,29 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.safety.deadman import Deadman
+from hardware.safety.envelope import Envelope, make_envelope
+from hardware.safety.latch import StopLatch
+from hardware.safety.measured import is_plausible, opening_of
+from hardware.safety.motion import EXACT, MotionBounds, norm
+from hardware.safety.pace import Pace
+from hardware.safety.profiles import find_profile
 from hardware.safety.reasons import REFUSALS, Reason
-from tutelage_core.contract import NS_PER_S, SafetyLimits
-from tutelage_core.rotations import (
-    conjugate_xyzw,
-    multiply_xyzw,
-    normalize_xyzw,
-    rotation_vector_to_xyzw,
-    step_between,
-    xyzw_to_rotation_vector,
-)
-from tutelage_core.types import STEP_SIZE, ArmCommand, ArmState, ExecutedStep, FloatArray, Pose, Source, StepCommand
+from tutelage_core.contract import NS_PER_S, RobotContract
+from tutelage_core.limits import SafetyLimits
+from tutelage_core.rotations import normalize_xyzw, step_between
+from tutelage_core.types import STEP_SIZE, ArmCommand, ArmState, ExecutedStep, Pose, Source, StepCommand
 
 FUTURE_TOLERANCE_S = 0.05
 """A command or state may be stamped this far ahead of the gate's clock [s]; more means that clocks disagree."""
-
-EXACT = 1e-9
-"""Relative excess below which a bound counts as met; keeps the gate idempotent on its own output."""
-
-FARTHEST_M = 100.0
-"""No arm reaches this far from its base [m]; a measured position beyond it is nonsense."""
-
-UNIT_TOLERANCE = 0.01
-"""A measured quaternion may differ this much from unit length; more is no rotation."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +34,12 @@ class GateDecision:
     """What the gate made of a command: the target for the driver and the step to record.
 
     The target is None only when the arm must hold but has never measured a plausible pose: then the driver must stop.
+    `detail` says more than the reason code where there is more to say: which joint, which two things.
     """
 
     target: ArmCommand | None
     executed: ExecutedStep
+    detail: str = ""
 
     @property
     def refused(self) -> bool:
@@ -59,62 +53,119 @@ class SafetyGate:
     A command whose source is HOLD never moves arm or gripper, whatever its step says.
     """
 
-    def __init__(self, limits: SafetyLimits) -> None:
-        """Hold the bounds of `limits`."""
+    def __init__(
+        self,
+        limits: SafetyLimits,
+        envelope: Envelope | None = None,
+        deadman: Deadman | None = None,
+        *,
+        armed: bool = True,
+    ) -> None:
+        """Hold the bounds of `limits`.
+
+        Args:
+            limits: of the robot's contract.
+            envelope: joint limits and distances; not checked if None.
+            deadman: the enabling key that a hand (and a policy, if the limits ask for it) needs; not asked for if None:
+                only for a simulation in one process.
+            armed: whether commands may move the arm before `arm` is called.
+
+        Raises:
+            UnknownNameError: the limits name no known speed profile.
+        """
         self._limits = limits
-        self._low = np.array(limits.workspace_min_m)
-        self._high = np.array(limits.workspace_max_m)
+        self._bounds = MotionBounds(limits)
+        self._pace = Pace(limits, find_profile(limits.speed_profile))
+        self._latch = StopLatch(limits)
+        self._envelope, self._deadman = envelope, deadman
+        self._enabled_sources = {Source.HUMAN} | (
+            {Source.POLICY, Source.PHRASE} if limits.deadman_for_policy else set()
+        )
+        self._armed = armed
+        self._sender = ""
         self._target: Pose | None = None
         self._gripper: float | None = None
         self._last_stamp_ns: int | None = None
         self._last_sequence = 0
         self._last_source = Source.HOLD
-        self._refusals_in_a_row = 0
-        self._latch = ""
         self.refused = 0
         self.clamped = 0
 
     @property
     def latch(self) -> str:
         """Why the gate is latched; empty while it is not."""
-        return self._latch
+        return self._latch.cause
 
-    def stop(self, cause: str) -> None:
-        """Latch: every command is refused until `clear_stop`."""
-        self._latch = cause or "stopped"
+    @property
+    def armed(self) -> bool:
+        """Whether commands may move the arm."""
+        return self._armed and not self._latch.cause
 
-    def clear_stop(self) -> None:
-        """Leave the latch. The next command starts from the measured pose; nothing moves by itself."""
-        self._latch = ""
-        self._refusals_in_a_row = 0
+    @property
+    def sender(self) -> str:
+        """Who is in charge; empty while anybody is heard."""
+        return self._sender
+
+    def stop(self, cause: str, state: ArmState | None = None) -> None:
+        """Latch: every command is refused until `clear_stop`, and then until `arm`. `state` is where the arm stops."""
+        held = state.T_base_tcp if state is not None and is_plausible(state.T_base_tcp) else self._target
+        self._latch.stop(cause, held)
+
+    def why_not_clear(self, state: ArmState, now_ns: int) -> str:
+        """Return why an operator may not clear the stop yet, empty if that is all right."""
+        return self._latch.why_not_clear(state, now_ns)
+
+    def clear_stop(self, now_ns: int | None = None) -> None:
+        """Leave the latch. Nothing moves by itself: the next command starts from the measured pose.
+
+        Args:
+            now_ns: commands up to this stamp are from before: they are refused [ns].
+        """
+        self._latch.forget()
         self._target = None
+        self._pace.arm()
+        if now_ns is not None:
+            self._last_stamp_ns = max(now_ns, self._last_stamp_ns or now_ns)
+
+    def arm(self, sender: str = "") -> None:
+        """Let commands move the arm; with a `sender`, its commands only. Keeps a latch."""
+        self._armed, self._sender = True, sender
+        self._pace.arm()
+
+    def disarm(self) -> None:
+        """Let nothing move the arm until `arm`."""
+        self._armed, self._sender = False, ""
 
     def restart(self, state: ArmState) -> None:
         """Begin an episode: the target is the measured pose, older commands are forgotten. Keeps a latch."""
         self._target = None
-        self._gripper = _opening(state)
+        self._gripper = opening_of(state)
         self._last_stamp_ns = None
         self._last_sequence = 0
         self._last_source = Source.HOLD
-        self._refusals_in_a_row = 0
+        self._latch.restart()
+        self._pace.rest()
 
-    def admit(self, command: StepCommand, state: ArmState, now_ns: int) -> GateDecision:
+    def admit(self, command: StepCommand, state: ArmState, now_ns: int, steady_ns: int = 0) -> GateDecision:
         """Judge `command` against the measured `state`.
 
         Args:
             command: the step that is asked; its array may hold anything.
             state: newest measured state of the arm.
             now_ns: time on the clock that stamps commands and states [ns].
+            steady_ns: time on the steady clock, for the enabling key [ns].
 
         Returns:
             The target to send and the step to record. A refused command gives a hold at the measured pose.
         """
-        refusal = self._refusal(command, state, now_ns)
+        refusal = self._refusal(command, state, now_ns, steady_ns)
         if refusal is not None:
-            return self._refuse(refusal, command, state)
-        self._refusals_in_a_row = 0
-        self._last_stamp_ns, self._last_sequence = command.stamp_ns, command.sequence
+            return self._refuse(refusal, command, state, now_ns)
         decision = self._move(command, state)
+        if decision.refused:
+            return self._refuse(Reason.STATE_NOT_FINITE, command, state, now_ns)
+        self._latch.passed()
+        self._last_stamp_ns, self._last_sequence = command.stamp_ns, command.sequence
         self._last_source = command.source
         return decision
 
@@ -123,15 +174,19 @@ class SafetyGate:
         command = StepCommand(now_ns, self._last_sequence, Source.HOLD, np.zeros(STEP_SIZE))
         return self._hold(Reason.COMMAND_TIMEOUT, command, state)
 
-    def _refusal(self, command: StepCommand, state: ArmState, now_ns: int) -> Reason | None:
-        limits, step = self._limits, command.step
-        if self._latch:
+    def _refusal(self, command: StepCommand, state: ArmState, now_ns: int, steady_ns: int) -> Reason | None:
+        limits, step, moves = self._limits, command.step, command.source is not Source.HOLD
+        if self._latch.cause:
+            if moves:
+                self._latch.motion_asked(now_ns)
             return Reason.LATCHED
+        if moves and not self._armed:
+            return Reason.NOT_ARMED
         if step.shape != (STEP_SIZE,) or step.dtype != np.float64:
             return Reason.WRONG_SHAPE
         if not bool(np.isfinite(step).all()):
             return Reason.NOT_FINITE
-        if not _plausible(state.T_base_tcp):
+        if not is_plausible(state.T_base_tcp):
             return Reason.STATE_NOT_FINITE
         state_age_s = (now_ns - state.stamp_ns) / NS_PER_S
         if state_age_s > limits.max_state_age_s:
@@ -143,6 +198,8 @@ class SafetyGate:
             return Reason.STALE_COMMAND
         if age_s < -FUTURE_TOLERANCE_S:
             return Reason.FUTURE_COMMAND
+        if self._sender and command.sender != self._sender:
+            return Reason.OTHER_SENDER
         newer_stamp = self._last_stamp_ns is None or command.stamp_ns > self._last_stamp_ns
         # a restarted sender counts from 1 again; its newer stamp shows that this is no replay
         newer_sequence = command.sequence > self._last_sequence or command.sequence == 1
@@ -151,25 +208,27 @@ class SafetyGate:
         soonest_ns = limits.min_command_interval_s * (1.0 - EXACT) * NS_PER_S
         if self._last_stamp_ns is not None and command.stamp_ns - self._last_stamp_ns < soonest_ns:
             return Reason.TOO_SOON
+        needs_key = self._deadman is not None and command.source in self._enabled_sources
+        if needs_key and self._deadman is not None and not self._deadman.is_held(steady_ns):
+            return Reason.DEADMAN_RELEASED
         ratio = limits.refuse_ratio * (1.0 + EXACT)
-        if _norm(step[:3]) > ratio * limits.max_step_m or _norm(step[3:6]) > ratio * limits.max_step_rad:
+        if norm(step[:3]) > ratio * limits.max_step_m or norm(step[3:6]) > ratio * limits.max_step_rad:
             return Reason.STEP_TOO_LARGE
         return None
 
-    def _refuse(self, reason: Reason, command: StepCommand, state: ArmState) -> GateDecision:
+    def _refuse(self, reason: Reason, command: StepCommand, state: ArmState, now_ns: int) -> GateDecision:
         self.refused += 1
-        if reason is not Reason.LATCHED:
-            self._refusals_in_a_row += 1
-            if self._refusals_in_a_row >= self._limits.max_refusals_in_a_row:
-                self._latch = f"{self._refusals_in_a_row} commands refused in a row, the last one for {reason}"
-        return self._hold(reason, command, state)
+        decision = self._hold(reason, command, state)
+        self._latch.refused(reason, now_ns, self._target)
+        return decision
 
     def _hold(self, reason: Reason, command: StepCommand, state: ArmState) -> GateDecision:
         pose = state.T_base_tcp
-        if _plausible(pose):
+        if is_plausible(pose):
             self._target = Pose(pose.position.copy(), normalize_xyzw(pose.quaternion_xyzw))
         # else: nothing is measured, stay where the controller pulls already
         self._last_source = Source.HOLD
+        self._pace.rest()
         gripper = self._kept_gripper(state)
         executed = np.zeros(STEP_SIZE)
         executed[6] = gripper
@@ -180,25 +239,33 @@ class SafetyGate:
         )
 
     def _move(self, command: StepCommand, state: ArmState) -> GateDecision:
-        limits, step, reasons = self._limits, command.step, []
+        step, reasons, detail = command.step, list[Reason](), ""
         measured = Pose(state.T_base_tcp.position, normalize_xyzw(state.T_base_tcp.quaternion_xyzw))
         holds = command.source is Source.HOLD
         start = self._target
         if start is None or (holds and self._last_source is not Source.HOLD):
             start = measured
         # whoever asks to hold asks for no motion, whatever the step says
-        longest_m, longest_rad = (0.0, 0.0) if holds else (limits.max_step_m, limits.max_step_rad)
-        shift = _shorten(step[:3], longest_m, Reason.TRANSLATION_CLAMPED, reasons)
-        turn = _shorten(step[3:6], longest_rad, Reason.ROTATION_CLAMPED, reasons)
-        start_position, position = self._translate(start.position, shift, measured.position, reasons)
-        start_rotation, rotation = self._rotate(start.quaternion_xyzw, turn, measured.quaternion_xyzw, reasons)
+        shift, turn = step[:3] * (not holds), step[3:6] * (not holds)
+        if holds and (shift != step[:3]).any():
+            reasons.append(Reason.TRANSLATION_CLAMPED)
+        if holds and (turn != step[3:6]).any():
+            reasons.append(Reason.ROTATION_CLAMPED)
+        shift, turn = self._pace.cut(shift, turn, command.stamp_ns, self._last_stamp_ns, reasons)
+        start_position, position = self._bounds.translate(start.position, shift, measured.position, reasons)
+        start_rotation, rotation = self._bounds.rotate(start.quaternion_xyzw, turn, measured.quaternion_xyzw, reasons)
+        begun, target = Pose(start_position, start_rotation), Pose(position, rotation)
+        objection = None if holds or self._envelope is None else self._envelope.object_to(target, state)
+        if objection is not None:
+            reasons.append(objection.reason)
+            detail, target = objection.detail, begun
+            self._pace.rest()
         gripper = self._kept_gripper(state) if holds else min(max(float(step[6]), 0.0), 1.0)
         if gripper != float(step[6]):
             reasons.append(Reason.GRIPPER_CLAMPED)
-        target = Pose(position, rotation)
         if reasons:
             self.clamped += 1
-            moved = np.zeros(6) if holds else step_between(Pose(start_position, start_rotation), target)
+            moved = np.zeros(6) if holds else step_between(begun, target)
             executed = np.append(moved, gripper)
         else:
             executed = step.copy()
@@ -208,93 +275,21 @@ class SafetyGate:
             ExecutedStep(
                 command.stamp_ns, command.sequence, command.source, step, executed, tuple(dict.fromkeys(reasons))
             ),
+            detail,
         )
 
     def _kept_gripper(self, state: ArmState) -> float:
         """Return the last commanded opening; before any command the measured one: a refusal never opens a hand."""
         if self._gripper is None and math.isfinite(state.gripper_opening):
-            self._gripper = _opening(state)
-        return _opening(state) if self._gripper is None else self._gripper
-
-    def _translate(
-        self, start: FloatArray, shift: FloatArray, measured: FloatArray, reasons: list[Reason]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return where the step starts and where it ends: near `measured` and in the workspace.
-
-        A start out of bounds (the arm was pushed away from its old target) is brought within them first. The bounds
-        are convex and hold that start, so that bringing the end within them as well never makes the step longer.
-        """
-        longest = self._limits.max_target_lead_m
-        position = start + shift
-        near_enough = _norm(position - measured) <= longest * (1.0 + EXACT)
-        if near_enough and self._inside(position, start, measured) is position:
-            return start, position
-        start = self._near(start, measured, reasons)
-        inside = self._inside(start, start, measured)
-        if inside is not start:
-            reasons.append(Reason.WORKSPACE_CLAMPED)
-            start = inside
-        position = start + shift
-        inside = self._inside(position, start, measured)
-        if inside is not position:
-            reasons.append(Reason.WORKSPACE_CLAMPED)
-        near = self._near(inside, measured, reasons)
-        # outside of the workspace, nearer to the arm may mean further out: wait until the arm has followed
-        return start, near if self._inside(near, start, measured) is near else start
-
-    def _rotate(
-        self, start: FloatArray, turn: FloatArray, measured: FloatArray, reasons: list[Reason]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the rotations, xyzw, in which the step starts and ends: near `measured`, as in `_translate`."""
-        spin = rotation_vector_to_xyzw(turn)
-        rotation = normalize_xyzw(multiply_xyzw(spin, start))
-        if self._turned_near(rotation, measured, []) is rotation:
-            return start, rotation
-        start = self._turned_near(start, measured, reasons)
-        return start, self._turned_near(normalize_xyzw(multiply_xyzw(spin, start)), measured, reasons)
-
-    def _near(self, position: FloatArray, measured: FloatArray, reasons: list[Reason]) -> FloatArray:
-        lead = position - measured
-        allowed = _shorten(lead, self._limits.max_target_lead_m, Reason.LEAD_CLAMPED, reasons)
-        return position if allowed is lead else measured + allowed
-
-    def _turned_near(self, rotation: FloatArray, measured: FloatArray, reasons: list[Reason]) -> FloatArray:
-        lead = xyzw_to_rotation_vector(multiply_xyzw(rotation, conjugate_xyzw(measured)))
-        allowed = _shorten(lead, self._limits.max_target_lead_rad, Reason.LEAD_CLAMPED, reasons)
-        if allowed is lead:
-            return rotation
-        return normalize_xyzw(multiply_xyzw(rotation_vector_to_xyzw(allowed), measured))
-
-    def _inside(self, position: FloatArray, start: FloatArray, measured: FloatArray) -> FloatArray:
-        """Keep `position` in the box; from outside, where `start` and `measured` both are, it may only come nearer."""
-        low = np.minimum(self._low, np.maximum(start, measured))
-        high = np.maximum(self._high, np.minimum(start, measured))
-        if bool(np.all((low <= position) & (position <= high))):
-            return position
-        return np.minimum(np.maximum(position, low), high)
+            self._gripper = opening_of(state)
+        return opening_of(state) if self._gripper is None else self._gripper
 
 
-def _opening(state: ArmState) -> float:
-    return min(max(state.gripper_opening, 0.0), 1.0) if math.isfinite(state.gripper_opening) else 1.0
+def make_gate(contract: RobotContract, deadman: Deadman | None = None, *, armed: bool = True) -> SafetyGate:
+    """Return the gate of a robot, with its envelope; see `SafetyGate` for the rest.
 
-
-def _plausible(pose: Pose) -> bool:
-    """Return whether a measured pose can be one: numbers within any arm's reach, and a unit quaternion."""
-    x, y, z, w = (float(v) for v in pose.quaternion_xyzw)
-    length = math.sqrt(x * x + y * y + z * z + w * w)
-    # written so that NaN fails
-    return abs(length - 1.0) <= UNIT_TOLERANCE and all(abs(float(v)) <= FARTHEST_M for v in pose.position)
-
-
-def _norm(vector: FloatArray) -> float:
-    x, y, z = (float(v) for v in vector)
-    return math.sqrt(x * x + y * y + z * z)
-
-
-def _shorten(vector: FloatArray, longest: float, reason: Reason, reasons: list[Reason]) -> FloatArray:
-    """Return `vector`, cut to the length `longest`; note the `reason` when it was cut."""
-    length = _norm(vector)
-    if length <= longest * (1.0 + EXACT):
-        return vector
-    reasons.append(reason)
-    return vector * (longest / length)
+    Raises:
+        ConfigurationError: the robot's model is missing or does not fit.
+        UnknownNameError: unknown speed profile.
+    """
+    return SafetyGate(contract.safety, make_envelope(contract), deadman, armed=armed)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from hardware.arm import Arm
+from sim.franka_process import ServedWorld
 from sim.twin import Twin
 from sim.twin_arm import TwinArm
+from tests.contract.served_franka import PERIOD_TICKS, franka_arm, served_world
 from tutelage_core.contract import load_contract
 from tutelage_core.errors import ArmError
 from tutelage_core.rotations import apply_step
@@ -26,7 +28,7 @@ class Rig:
     joints: int
 
 
-def twin_rig() -> Rig:
+def twin_rig(_: pytest.FixtureRequest) -> Rig:
     twin = Twin(load_contract("twin"))
     arm = TwinArm(twin)
 
@@ -37,12 +39,26 @@ def twin_rig() -> Rig:
     return Rig(arm, wait, len(twin.contract.arm.joints))
 
 
-ARMS = {"twin": twin_rig}
+def franka_rig(request: pytest.FixtureRequest) -> Rig:
+    world: ServedWorld = request.getfixturevalue("franka_world")
+    world.reset(seed=0)
+    return Rig(franka_arm(world.host), lambda periods: world.wait_ticks(periods * PERIOD_TICKS), 7)
+
+
+ARMS = {"twin": twin_rig, "franka": franka_rig}
+
+
+@pytest.fixture(scope="module")
+def franka_world() -> Iterator[ServedWorld]:
+    with served_world() as world:
+        yield world
 
 
 @pytest.fixture(params=sorted(ARMS))
-def rig(request: pytest.FixtureRequest) -> Rig:
-    return ARMS[request.param]()
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    rig = ARMS[request.param](request)
+    yield rig
+    rig.arm.disconnect()
 
 
 def command_from(rig: Rig, dx_m: float, opening: float = 1.0) -> ArmCommand:

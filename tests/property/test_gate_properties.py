@@ -12,10 +12,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 
-from hardware.safety.gate import FARTHEST_M, UNIT_TOLERANCE, GateDecision, SafetyGate
+from hardware.safety.gate import GateDecision, SafetyGate
+from hardware.safety.measured import FARTHEST_M, UNIT_TOLERANCE
 from hardware.safety.reasons import REFUSALS, Reason
 from tests.unit.gate_samples import CENTRE, LIMITS, PERIOD_NS, arm_state
-from tutelage_core.contract import NS_PER_S, SafetyLimits
+from tutelage_core.contract import NS_PER_S
+from tutelage_core.limits import SafetyLimits
 from tutelage_core.rotations import rotation_vector_to_xyzw, step_between
 from tutelage_core.types import ArmState, Pose, Source, StepCommand
 
@@ -29,6 +31,7 @@ ALL_LIMITS = st.sampled_from(
     [
         LIMITS,
         replace(LIMITS, max_target_lead_m=0.004, max_target_lead_rad=0.02),  # lead shorter than a step
+        replace(LIMITS, speed_profile="reduced"),  # slow at first, then at most 0.25 m/s
         replace(LIMITS, max_step_rad=1.5, max_target_lead_rad=1.5, refuse_ratio=1.0, max_refusals_in_a_row=10),
     ]
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from running_graph import launched
 
-from hardware.safety.gate import SafetyGate
+from hardware.safety.gate import make_gate
 from policies.registry import load_policy
 from sim.twin import Twin
 from tutelage.drivers import PolicyDriver
@@ -31,7 +31,7 @@ def run_in_loop(policy: Path, seed: int) -> list[EpisodeStep]:
     run_episode(
         twin,
         PolicyDriver(load_policy(policy)),
-        SafetyGate(contract.safety),
+        make_gate(contract),
         contract,
         EpisodeOptions(seed, max_steps=STEPS),
         listener=steps.append,

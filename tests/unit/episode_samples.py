@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tutelage_core.contract import ArmContract, CameraContract, RobotContract, SafetyLimits
+from tutelage_core.contract import ArmContract, CameraContract, RobotContract
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.episodes.writer import EpisodeWriter
+from tutelage_core.limits import SafetyLimits
 from tutelage_core.types import ArmState, EpisodeResult, ExecutedStep, Frame, Pose, Source, TaskStatus
 
 SIZE = (12, 16)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from hardware.safety.deadman import Deadman
+from hardware.safety.envelope import Envelope
 from hardware.safety.gate import FUTURE_TOLERANCE_S, GateDecision, SafetyGate
 from hardware.safety.reasons import REFUSALS, Reason
-from tests.unit.gate_samples import CENTRE, LIMITS, PERIOD_NS, Bench, arm_state, tcp_step
+from tests.unit.gate_samples import CENTRE, HOME, LIMITS, MODEL, PERIOD_NS, Bench, arm_state, joints_at, tcp_step
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.errors import ConfigurationError
+from tutelage_core.limits import SafetyLimits
 from tutelage_core.rotations import step_between
 from tutelage_core.types import ArmState, Pose, Source, StepCommand
 
 pytestmark = pytest.mark.unit
 
+REDUCED = replace(LIMITS, speed_profile="reduced")
 NAN_POSE = Pose(np.array([math.nan, 0.0, 0.25]), np.array([0.0, 0.0, 0.0, 1.0]))
 
 
@@ -66,6 +71,65 @@ def at_the_wall(bench: Bench) -> GateDecision:
     return bench.ask(tcp_step(0.02))
 
 
+def swap_gate(bench: Bench, limits: SafetyLimits = LIMITS, **settings: Any) -> None:
+    """Give the bench another gate, in the state in which its own one is."""
+    gripper = bench.gate.time_out(bench.state(), bench.now_ns).executed.executed[6]
+    bench.gate = SafetyGate(limits, **settings)
+    bench.gate.restart(replace(bench.state(), gripper_opening=float(gripper)))
+
+
+def not_armed(bench: Bench) -> GateDecision:
+    swap_gate(bench, armed=False)
+    return bench.ask(tcp_step(0.01))
+
+
+def from_another_sender(bench: Bench) -> GateDecision:
+    bench.gate.arm("session one")
+    return bench.ask(tcp_step(0.01), sender="session two")
+
+
+def hand_without_key(bench: Bench) -> GateDecision:
+    swap_gate(bench, deadman=Deadman(0.2))
+    return bench.ask(tcp_step(0.01), source=Source.HUMAN)
+
+
+def too_fast(bench: Bench) -> GateDecision:
+    """Ask for 2 cm within 50 ms, which is 0.4 m/s."""
+    swap_gate(bench, REDUCED)
+    for _ in range(12):  # the slow first motion passes
+        bench.ask(tcp_step(0.001))
+    bench.ask(tcp_step(0.02))
+    return bench.ask(tcp_step(-0.02), age_s=0.05)
+
+
+def too_sudden(bench: Bench) -> GateDecision:
+    """Ask for 0.2 m/s out of standstill, 50 ms after the last command."""
+    swap_gate(bench, REDUCED)
+    for _ in range(12):
+        bench.ask(tcp_step(0.001))
+    bench.ask()
+    return bench.ask(tcp_step(0.01), age_s=0.05)
+
+
+def first_motion(bench: Bench) -> GateDecision:
+    swap_gate(bench, REDUCED)
+    return bench.ask(tcp_step(0.01))
+
+
+def toward_a_joint_limit(bench: Bench) -> GateDecision:
+    swap_gate(bench, envelope=Envelope(MODEL, LIMITS))
+    joints = HOME.copy()
+    joints[5] = MODEL.high[5] - 0.051
+    bench.stand(MODEL, joints)
+    return bench.ask(tcp_step(0.0, 0.0, 0.0, 0.0, -0.1))
+
+
+def toward_the_shelf(bench: Bench) -> GateDecision:
+    swap_gate(bench, envelope=Envelope(MODEL, LIMITS))
+    bench.stand(MODEL, joints_at(MODEL, HOME, 0.0, 0.08, 0.0))
+    return bench.ask(tcp_step(0.0, 0.02, 0.0))
+
+
 WAYS: dict[Reason, Callable[[Bench], GateDecision]] = {
     Reason.LATCHED: latched,
     Reason.WRONG_SHAPE: lambda bench: bench.ask(np.zeros(6)),
@@ -79,6 +143,14 @@ WAYS: dict[Reason, Callable[[Bench], GateDecision]] = {
     Reason.TOO_SOON: too_soon,
     Reason.STEP_TOO_LARGE: lambda bench: bench.ask(tcp_step(0.061)),
     Reason.COMMAND_TIMEOUT: lambda bench: bench.gate.time_out(bench.state(), bench.now_ns),
+    Reason.NOT_ARMED: not_armed,
+    Reason.OTHER_SENDER: from_another_sender,
+    Reason.DEADMAN_RELEASED: hand_without_key,
+    Reason.SPEED_CLAMPED: too_fast,
+    Reason.ACCELERATION_CLAMPED: too_sudden,
+    Reason.FIRST_MOTION_SLOWED: first_motion,
+    Reason.JOINT_LIMIT: toward_a_joint_limit,
+    Reason.COLLISION_NEAR: toward_the_shelf,
     Reason.TRANSLATION_CLAMPED: lambda bench: bench.ask(tcp_step(0.03)),
     Reason.ROTATION_CLAMPED: lambda bench: bench.ask(tcp_step(0, 0, 0, 0.2)),
     Reason.GRIPPER_CLAMPED: lambda bench: bench.ask(tcp_step(gripper=1.5)),
@@ -271,7 +343,7 @@ def test_three_refusals_in_a_row_latch_and_the_latch_names_count_and_cause() -> 
 
 def test_good_command_in_between_starts_the_count_anew() -> None:
     bench = Bench()
-    for _ in range(5):
+    for _ in range(4):
         bench.ask(tcp_step(math.nan))
         bench.ask(tcp_step(math.nan))
         assert not bench.ask().refused

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from hardware.safety.gate import SafetyGate
+from hardware.safety.gate import make_gate
 from sim.tasks import make_task
 from sim.twin import Twin
 from tutelage.drivers import ExpertDriver
@@ -124,7 +124,7 @@ def _record_one(job: tuple[CollectConfig, int]) -> bool:
         result = run_episode(
             twin,
             driver,
-            SafetyGate(contract.safety),
+            make_gate(contract),
             contract,
             EpisodeOptions(seed, with_expert=True, extra_steps=config.extra_steps),
             writer,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from hardware.safety.gate import SafetyGate
+from hardware.safety.gate import make_gate
 from policies.registry import find_checkpoint, load_policy
 from sim.parameters import Split
 from sim.screening import try_expert
@@ -167,7 +167,7 @@ def _run_one(seed: int) -> tuple[int, EpisodeResult | None]:
     result = run_episode(
         _worker.twin,
         _worker.driver,
-        SafetyGate(_worker.contract.safety),
+        make_gate(_worker.contract),
         _worker.contract,
         EpisodeOptions(seed),
         listener=None if strip is None else strip.add,

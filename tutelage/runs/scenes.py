@@ -10,7 +10,7 @@ from typing import Annotated, Literal, cast
 import numpy as np
 import tyro
 
-from hardware.safety.gate import SafetyGate
+from hardware.safety.gate import make_gate
 from sim.parameters import SPLITS, Split, Value
 from sim.rooms import Room, parse_room
 from sim.screening import Screening, screen
@@ -151,7 +151,7 @@ def show(config: ShowConfig) -> EpisodeResult:
     strip = FilmStrip(config.columns)
     driver = ExpertDriver(twin, contract.safety, disturbance=0.0)
     options = EpisodeOptions(seed, extra_steps=3)
-    result = run_episode(twin, driver, SafetyGate(contract.safety), contract, options, listener=strip.add, room=room)
+    result = run_episode(twin, driver, make_gate(contract), contract, options, listener=strip.add, room=room)
     strip.save(config.output)
     twin.close()
     return result

@@ -10,7 +10,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import Command
 
 from hardware.arm import Arm
-from hardware.safety.gate import GateDecision, SafetyGate
+from hardware.safety.gate import GateDecision, make_gate
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import ArmError, UnknownNameError
@@ -56,7 +56,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             raise UnknownNameError("arm driver", contract.arm.driver, ARM_DRIVERS, f"robot {contract.name}")
         self._joints = list(contract.arm.joints)
         self._limits = contract.safety
-        self._gate = SafetyGate(contract.safety)
+        self._gate = make_gate(contract)
         self._steady = SteadyClock()
         self._state: ArmState | None = None
         self._state_seen_ns = self._command_seen_ns = self._steady.now_ns()
