@@ -14,9 +14,9 @@ from tutelage_core.types import STEP_SIZE, FloatArray, Source, StepCommand
 class Arbiter:
     """Joins the drive state, the policy's chunk and the human hand into one stream of commands."""
 
-    def __init__(self, chunks: ChunkBuffer) -> None:
-        """Take policy steps from `chunks`."""
-        self._chunks = chunks
+    def __init__(self, chunks: ChunkBuffer, sender: str = "") -> None:
+        """Take policy steps from `chunks`; commands carry the name `sender`."""
+        self._chunks, self._sender = chunks, sender
         self._sequence = 0
         self._human_step: FloatArray | None = None
         self._gripper = 1.0
@@ -65,4 +65,4 @@ class Arbiter:
         if math.isfinite(step[6]):
             self._gripper = min(max(float(step[6]), 0.0), 1.0)
         self._sequence += 1
-        return StepCommand(now_ns, self._sequence, source, np.asarray(step, dtype=np.float64))
+        return StepCommand(now_ns, self._sequence, source, np.asarray(step, dtype=np.float64), self._sender)

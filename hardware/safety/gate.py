@@ -180,8 +180,6 @@ class SafetyGate:
             if moves:
                 self._latch.motion_asked(now_ns)
             return Reason.LATCHED
-        if moves and not self._armed:
-            return Reason.NOT_ARMED
         if step.shape != (STEP_SIZE,) or step.dtype != np.float64:
             return Reason.WRONG_SHAPE
         if not bool(np.isfinite(step).all()):
@@ -198,6 +196,8 @@ class SafetyGate:
             return Reason.STALE_COMMAND
         if age_s < -FUTURE_TOLERANCE_S:
             return Reason.FUTURE_COMMAND
+        if moves and not self._armed:
+            return Reason.NOT_ARMED
         if self._sender and command.sender != self._sender:
             return Reason.OTHER_SENDER
         newer_stamp = self._last_stamp_ns is None or command.stamp_ns > self._last_stamp_ns

@@ -9,7 +9,6 @@ class Reason(StrEnum):
     """Reason codes, in the order in which the gate checks."""
 
     LATCHED = "LATCHED"  # a stop or fault is latched: reset it first
-    NOT_ARMED = "NOT_ARMED"  # nobody has armed the arm since it started or stopped
     WRONG_SHAPE = "WRONG_SHAPE"  # not a vector of 7 numbers
     NOT_FINITE = "NOT_FINITE"  # NaN or infinity in the step
     STATE_NOT_FINITE = "STATE_NOT_FINITE"  # the arm measures nonsense (no number, no rotation, out of any reach)
@@ -17,9 +16,10 @@ class Reason(StrEnum):
     FUTURE_STATE = "FUTURE_STATE"  # its stamp lies in the future: clocks disagree, its age is unknown
     STALE_COMMAND = "STALE_COMMAND"  # the command is too old
     FUTURE_COMMAND = "FUTURE_COMMAND"  # its stamp lies in the future: clocks disagree
+    NOT_ARMED = "NOT_ARMED"  # nobody has armed the arm since it started or stopped
+    OTHER_SENDER = "OTHER_SENDER"  # it comes from another sender than the one in charge
     OUT_OF_ORDER = "OUT_OF_ORDER"  # stamp or sequence not newer than the last one
     TOO_SOON = "TOO_SOON"  # less than min_command_interval_s after the last command
-    OTHER_SENDER = "OTHER_SENDER"  # it comes from another sender than the one in charge
     DEADMAN_RELEASED = "DEADMAN_RELEASED"  # this source may only move while somebody holds the enabling key
     STEP_TOO_LARGE = "STEP_TOO_LARGE"  # beyond refuse_ratio times a limit
     COMMAND_TIMEOUT = "COMMAND_TIMEOUT"  # no command came in time: the arm holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def refusal(domain: int, arguments: dict[str, str], node: str) -> str:
 def test_unknown_robot_is_refused_with_the_legal_names(small_policy, domain):
     said = refusal(domain, {"robot": "tiwn", "policy": str(small_policy)}, "arm_node")
     assert "unknown robot 'tiwn'" in said
-    assert "legal: twin" in said
+    assert re.search(r"legal: [a-z, ]*twin", said)
 
 
 def test_unknown_task_is_refused_with_the_legal_names(small_policy, domain):
@@ -101,7 +102,8 @@ def test_poisoned_commands_never_move_the_twin(small_policy, domain, tmp_path, p
         done = graph.program("poison_probe", "--kind", poison, "--commands", "20")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    expected = {"nan": "NOT_FINITE", "inf": "NOT_FINITE", "huge": "STEP_TOO_LARGE", "stale": "STALE_COMMAND"}[poison]
+    # a huge step is well formed: nobody has armed the arm for its sender, and that comes first
+    expected = {"nan": "NOT_FINITE", "inf": "NOT_FINITE", "huge": "NOT_ARMED", "stale": "STALE_COMMAND"}[poison]
     assert report["reasons"][expected] >= 3, report
     assert report["executed_finite"], report
     assert report["largest_executed_m"] == 0.0, report

@@ -104,10 +104,10 @@ def test_late_timer_does_not_skip_or_double_a_period() -> None:
 def test_restart_forgets_the_last_command() -> None:
     pulse, _ = clock()
     pulse.sent(900, STEADY_NS)
-    assert not pulse.is_answered(900)
-    assert pulse.is_answered(901)
+    assert pulse.waits(900)
+    assert not pulse.waits(901)
     pulse.restart()
-    assert pulse.is_answered(900)
+    assert not pulse.waits(900)
     assert pulse.due_for_observation(0) == 0
 
 

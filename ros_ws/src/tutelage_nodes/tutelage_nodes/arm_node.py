@@ -10,6 +10,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import Command
 
 from hardware.arm import Arm
+from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, load_contract
@@ -56,7 +57,8 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             raise UnknownNameError("arm driver", contract.arm.driver, ARM_DRIVERS, f"robot {contract.name}")
         self._joints = list(contract.arm.joints)
         self._limits = contract.safety
-        self._gate = make_gate(contract)
+        self._deadman = Deadman(contract.safety.deadman_timeout_s)
+        self._gate = make_gate(contract, self._deadman, armed=False)
         self._steady = SteadyClock()
         self._state: ArmState | None = None
         self._state_seen_ns = self._command_seen_ns = self._steady.now_ns()
@@ -67,6 +69,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._wrench_pub = self.create_publisher(WrenchStamped, topics.ARM_WRENCH, topics.reliable())
         self._executed_pub = self.create_publisher(ti.ExecutedAction, topics.ARM_EXECUTED, topics.reliable())
         self.create_subscription(ti.ArmCommand, topics.ARM_COMMAND, self._on_command, topics.reliable())
+        self.create_subscription(ti.TeleopInput, topics.TELEOP, self._on_teleop, topics.reliable())
         self.create_service(Command, topics.ARM_EVENT, self._on_event)
         self._arm = TwinLinkArm(self, self._on_state)
         self._arm.connect()
@@ -84,9 +87,14 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         if self._arm is None or self._state is None:
             return False, "no arm state yet", {}
         silent_s = (self._steady.now_ns() - self._state_seen_ns) / NS_PER_S
-        values = {"refused": self._gate.refused, "clamped": self._gate.clamped, "state_silence_s": round(silent_s, 3)}
+        values: dict[str, object] = {
+            "refused": self._gate.refused,
+            "clamped": self._gate.clamped,
+            "state_silence_s": round(silent_s, 3),
+        }
+        values |= {"armed": self._gate.armed, "sender": self._gate.sender}
         if self._gate.latch:
-            return False, f"stopped: {self._gate.latch}", values
+            return False, f"stopped: {self._gate.latch}; send CLEAR_STOP once its cause is gone", values
         if self.params.time == "wall" and silent_s > STATE_SILENCE_S:
             return False, f"no arm state for {silent_s:.1f} s", values
         return True, "ready", values
@@ -120,7 +128,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             self.count("commands_before_first_state")
             return
         command = convert.from_arm_command_msg(message)
-        decision = self._gate.admit(command, self._state, self._now_ns())
+        decision = self._gate.admit(command, self._state, self._now_ns(), self._steady.now_ns())
         self._command_seen_ns = self._steady.now_ns()
         self._moving = command.source is not Source.HOLD and not decision.refused
         self._execute(decision)
@@ -157,18 +165,20 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             self._moving = False
             self._execute(self._gate.time_out(self._state, self._now_ns()))
 
+    def _on_teleop(self, message: ti.TeleopInput) -> None:
+        self._deadman.see(message.deadman, self._steady.now_ns())
+
     def _on_event(self, request: Command.Request, response: Command.Response) -> Command.Response:
         response.accepted = True
         if request.event == "STOP":
-            self._gate.stop(request.reason)
+            self._gate.stop(request.reason, self._state)
             if self._arm is not None:
                 self._arm.stop(request.reason)
         elif request.event == "CLEAR_STOP":
-            self._gate.clear_stop()
-            if self._arm is not None:
-                self._arm.recover()
+            response.message = self._clear_stop()
+            response.accepted = not response.message
         elif request.event == "RESTART":
-            response.message = self._restart()
+            response.message = self._restart(request.sender)
             response.accepted = not response.message
         else:
             response.accepted = False
@@ -176,8 +186,22 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         response.state = self._gate.latch or "READY"
         return response
 
-    def _restart(self) -> str:
-        """Begin an episode from the measured pose; return why that cannot be, or nothing."""
+    def _clear_stop(self) -> str:
+        """Leave the latched stop, disarmed; return why that cannot be, or nothing."""
+        if self._state is None or self._arm is None:
+            return "no arm state yet"
+        if self._gate.latch and (why := self._gate.why_not_clear(self._state, self._now_ns())):
+            return why
+        try:
+            self._arm.recover()
+        except ArmError as error:
+            return str(error)
+        self._gate.disarm()
+        self._gate.clear_stop(self._now_ns())
+        return ""
+
+    def _restart(self, sender: str) -> str:
+        """Begin an episode from the measured pose and arm it for `sender`; return why that cannot be, or nothing."""
         if self._gate.latch:
             return f"stopped: {self._gate.latch}; send CLEAR_STOP first"
         if self._state is None:
@@ -186,7 +210,12 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             return f"{NOT_CONNECTED}: nobody listens on {topics.TWIN_LINK_TARGET}"
         if self._executed_pub.get_subscription_count() == 0:
             return f"{NOT_CONNECTED}: nobody listens on {topics.ARM_EXECUTED}"
+        senders = self.get_publishers_info_by_topic(topics.ARM_COMMAND)
+        if len(senders) > 1:
+            names = ", ".join(sorted(s.node_name for s in senders))
+            return f"{len(senders)} nodes send on {topics.ARM_COMMAND} ({names}): only one may drive, end the others"
         self._gate.restart(self._state)
+        self._gate.arm(sender)
         return ""
 
 

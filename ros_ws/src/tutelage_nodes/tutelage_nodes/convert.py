@@ -89,13 +89,14 @@ def to_arm_command_msg(command: StepCommand) -> ti.ArmCommand:
     message.sequence = command.sequence
     message.source = int(command.source)
     message.step = command.step
+    message.sender = command.sender
     return message
 
 
 def from_arm_command_msg(message: ti.ArmCommand) -> StepCommand:
     """Return the step command of a message; an unknown source counts as HOLD."""
     source = Source(message.source) if message.source in Source.__members__.values() else Source.HOLD
-    return StepCommand(to_ns(message.header.stamp), message.sequence, source, np.array(message.step))
+    return StepCommand(to_ns(message.header.stamp), message.sequence, source, np.array(message.step), message.sender)
 
 
 def to_arm_target_msg(command: ArmCommand) -> ti.ArmTarget:

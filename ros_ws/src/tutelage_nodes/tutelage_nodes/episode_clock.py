@@ -26,9 +26,9 @@ class EpisodeClock:
         """Begin an episode."""
         self._last_stamp_ns = None
 
-    def is_answered(self, state_ns: int) -> bool:
-        """Lock-step: return whether the last command has been carried out, so that what is seen now is final."""
-        return self._last_stamp_ns is None or state_ns > self._last_stamp_ns
+    def waits(self, state_ns: int) -> bool:
+        """Lock-step: return whether the last command is still to be carried out; what is seen now is not final then."""
+        return self._last_stamp_ns is not None and state_ns <= self._last_stamp_ns
 
     def sent(self, stamp_ns: int, steady_ns: int) -> None:
         """Note that the command for `stamp_ns` left at `steady_ns` (steady clock)."""

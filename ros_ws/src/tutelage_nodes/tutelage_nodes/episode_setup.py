@@ -55,9 +55,15 @@ def to_answer(result: EpisodeResult, message: str) -> RunEpisode.Result:
 class EpisodeSetup:
     """Calls scene, arm, policy and recorder in their order."""
 
-    def __init__(self, node: Node, is_heard: Callable[[], bool]) -> None:
-        """Make the service clients on `node`; `is_heard` tells whether the arm listens to the node's commands."""
-        self._node, self._is_heard = node, is_heard
+    def __init__(self, node: Node, sender: str, is_heard: Callable[[], bool]) -> None:
+        """Make the service clients on `node`.
+
+        Args:
+            node: whose they are.
+            sender: name under which it commands the arm.
+            is_heard: tells whether the arm listens to its commands.
+        """
+        self._node, self._sender, self._is_heard = node, sender, is_heard
         self._scene = node.create_client(ResetScene, topics.TWIN_RESET_SCENE)
         self._arm = node.create_client(Command, topics.ARM_EVENT)
         self._policy = node.create_client(ResetPolicy, topics.POLICY_RESET)
@@ -65,7 +71,11 @@ class EpisodeSetup:
 
     def tell_arm(self, event: str, reason: str) -> Future:
         """Send an event to the arm without waiting."""
-        return self._arm.call_async(Command.Request(event=event, reason=reason))
+        return self._arm.call_async(Command.Request(event=event, reason=reason, sender=self._sender))
+
+    async def ask_arm(self, event: str, reason: str) -> Command.Response:
+        """Send an event to the arm and return its answer."""
+        return await self._ask(self._arm, Command.Request(event=event, reason=reason, sender=self._sender))
 
     async def begin(self, goal: RunEpisode.Goal) -> Scene:
         """Reset the scene, restart the gate, reset the policy, open the recording."""
@@ -80,7 +90,7 @@ class EpisodeSetup:
             return Scene(refusal=scene.message)
         not_before = scene.stamp
         requests = [
-            ("arm_node", self._arm, Command.Request(event="RESTART", reason="episode begins")),
+            ("arm_node", self._arm, Command.Request(event="RESTART", reason="episode begins", sender=self._sender)),
             (
                 "policy_node",
                 self._policy,
