@@ -97,6 +97,11 @@ class World:
             self.data.qpos[self._qpos] += np.linalg.lstsq(self._tcp_jacobian(), error, rcond=None)[0]
             self.measure()
 
+    def place_joints(self, joint_positions: FloatArray) -> None:
+        """Put the arm at these joints, shape (joints,) [rad]; time does not pass."""
+        self.data.qpos[self._qpos] = joint_positions
+        self.measure()
+
     def set_target(self, pose: Pose, opening: float) -> None:
         """Give the controller its target: `pose`, and the gripper's `opening` (0 closed .. 1 open)."""
         self.data.mocap_pos[self._mocap] = pose.position

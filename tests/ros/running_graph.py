@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,13 +59,13 @@ class Graph:
 
 
 @contextmanager
-def launched(domain: int, arguments: Mapping[str, str]) -> Iterator[Graph]:
-    """Bring the graph up with launch `arguments`; take it down at the end."""
+def launched(domain: int, arguments: Mapping[str, str], black_box: Path | None = None) -> Iterator[Graph]:
+    """Bring the graph up with launch `arguments`, and down at the end. Stops seal what happened in `black_box`."""
     environment = test_environment(domain)
     output = io.StringIO()
     file = packages.package_share("tutelage_bringup", environment) / "launch" / "tutelage.launch.yaml"
     with LaunchRunner(environment=environment, stream=output) as runner:
-        runner.start(file, dict(arguments))
+        runner.start(file, {"black_box": str(black_box or tempfile.mkdtemp()), **arguments})
         yield Graph(runner, environment, output)
 
 

@@ -8,24 +8,44 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hardware.safety import black_box
 from sim.incidents import Incident
 from sim.instability import BadValue
 from sim.resimulation import BlowUp
 from tutelage.runs import replay_incident as replaying
+from tutelage.runs.replay_black_box import draw_black_box
 
 _console = Console()
 
 LISTED_VALUES = 5
+LISTED_STEPS = 20
 
 
 def replay_incident(config: replaying.ReplayIncidentConfig) -> int:
-    """Replay an incident; 0 if it came out the same, 1 if not."""
+    """Replay an incident, 0 if it came out the same and 1 if not; or open a black box."""
+    if (config.folder / black_box.RECORD).is_file():
+        return _show_black_box(config)
     replay = replaying.replay_incident(config)
     _console.print(_story(replay.incident))
     _console.print(_speed_table(replay.speeds))
     _console.print(_verdict(replay), highlight=False)
     _console.print(f"film strip: {escape(str(replaying.draw_incident(replay.incident, config)))}", soft_wrap=True)
     return 0 if replay.reproduced else 1
+
+
+def _show_black_box(config: replaying.ReplayIncidentConfig) -> int:
+    record = black_box.read_black_box(config.folder)
+    table = Table(title=escape(f"Stopped: {record.cause} (robot {record.robot})"))
+    for name in ("stamp [s]", "source", "asked [mm]", "done [mm]", "reasons"):
+        table.add_column(name, overflow="fold")
+    for about, asked, done in list(zip(record.steps, record.requested, record.executed, strict=True))[-LISTED_STEPS:]:
+        way = [" ".join(f"{1e3 * value:.1f}" for value in step[:3]) for step in (asked, done)]
+        why = ", ".join([*about["reasons"], *([about["detail"]] if about["detail"] else [])])
+        table.add_row(f"{about['stamp_ns'] / 1e9:.3f}", about["source"], *way, escape(why))
+    _console.print(table)
+    for path in draw_black_box(record, config.out.parent if config.out else config.folder):
+        _console.print(f"picture: {escape(str(path))}", soft_wrap=True)
+    return 0
 
 
 def _story(incident: Incident) -> Table:

@@ -114,6 +114,7 @@ def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> 
         "policy": str(find_checkpoint(config.policy).resolve()),
         "clock": config.clock,
         "folder": str(episodes),
+        "black_box": str(output / "black_box"),
         "seed": str(config.first_seed),
         "rooms": config.rooms,
     }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from geometry_msgs.msg import PoseStamped, WrenchStamped
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import Command
 
 from hardware.arm import Arm
+from hardware.safety.black_box import BlackBox
 from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
 from tutelage_core.clock import SteadyClock
@@ -17,6 +19,7 @@ from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import ArmError, UnknownNameError
 from tutelage_core.types import ArmState, Source
 from tutelage_nodes import convert, topics
+from tutelage_nodes.arm_outputs import ArmOutputs
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.twin_link import TwinLinkArm
@@ -33,10 +36,14 @@ class ArmNodeParameters:
 
     Attributes:
         robot: name of the robot's contract.
+        black_box: folder in which a stop seals what happened before it.
+        black_box_pictures: keep small pictures too; each costs the node the copy of a whole one.
         time: wall (ages are measured on the node's clock) or data (on the arm's own stamps: lock-step and fast twin).
     """
 
     robot: str = "twin"
+    black_box: str = "runs/black_box"
+    black_box_pictures: bool = True
     time: str = "wall"
 
 
@@ -55,21 +62,23 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             raise UnknownNameError("time", self.params.time, ("wall", "data"), "node arm_node")
         if contract.arm.driver not in ARM_DRIVERS:
             raise UnknownNameError("arm driver", contract.arm.driver, ARM_DRIVERS, f"robot {contract.name}")
-        self._joints = list(contract.arm.joints)
         self._limits = contract.safety
         self._deadman = Deadman(contract.safety.deadman_timeout_s)
         self._gate = make_gate(contract, self._deadman, armed=False)
+        self._box, self._sealed = BlackBox(contract.name), False
         self._steady = SteadyClock()
         self._state: ArmState | None = None
         self._state_seen_ns = self._command_seen_ns = self._steady.now_ns()
         self._moving = False
         self._state_pub = self.create_publisher(ti.ArmState, topics.ARM_STATE, topics.reliable())
-        self._joint_pub = self.create_publisher(JointState, topics.JOINT_STATES, topics.reliable())
-        self._pose_pub = self.create_publisher(PoseStamped, topics.ARM_TCP_POSE, topics.reliable())
-        self._wrench_pub = self.create_publisher(WrenchStamped, topics.ARM_WRENCH, topics.reliable())
+        self._outputs = ArmOutputs(self, contract.arm.joints)
         self._executed_pub = self.create_publisher(ti.ExecutedAction, topics.ARM_EXECUTED, topics.reliable())
         self.create_subscription(ti.ArmCommand, topics.ARM_COMMAND, self._on_command, topics.reliable())
         self.create_subscription(ti.TeleopInput, topics.TELEOP, self._on_teleop, topics.reliable())
+        for camera in contract.cameras if self.params.black_box_pictures else ():
+            self.create_subscription(
+                Image, topics.camera_image(camera), partial(self._on_image, camera), topics.newest()
+            )
         self.create_service(Command, topics.ARM_EVENT, self._on_event)
         self._arm = TwinLinkArm(self, self._on_state)
         self._arm.connect()
@@ -102,26 +111,10 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
     def _on_state(self, state: ArmState) -> None:
         self._state = state
         self._state_seen_ns = self._steady.now_ns()
+        self._box.note_state(state)
         message = convert.to_arm_state_msg(state)
         self._state_pub.publish(message)
-        # the same numbers for other tools: made only where somebody listens
-        if self._joint_pub.get_subscription_count():
-            self._joint_pub.publish(
-                JointState(
-                    header=message.header,
-                    name=self._joints,
-                    position=message.joint_positions,
-                    velocity=message.joint_velocities,
-                    effort=[0.0] * len(self._joints),
-                )
-            )
-        if self._pose_pub.get_subscription_count():
-            self._pose_pub.publish(PoseStamped(header=message.header, pose=message.pose))
-        if self._wrench_pub.get_subscription_count():
-            wrench = WrenchStamped(header=message.header)
-            force, torque = wrench.wrench.force, wrench.wrench.torque
-            force.x, force.y, force.z, torque.x, torque.y, torque.z = (float(v) for v in state.wrench)
-            self._wrench_pub.publish(wrench)
+        self._outputs.publish(message, state)
 
     def _on_command(self, message: ti.ArmCommand) -> None:
         if self._state is None:
@@ -131,11 +124,32 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         decision = self._gate.admit(command, self._state, self._now_ns(), self._steady.now_ns())
         self._command_seen_ns = self._steady.now_ns()
         self._moving = command.source is not Source.HOLD and not decision.refused
-        self._execute(decision)
+        self._execute(decision, command.sender)
 
-    def _execute(self, decision: GateDecision) -> None:
+    def _on_image(self, camera: str, message: Image) -> None:
+        try:
+            frame = convert.from_image_msg(message)
+        except ValueError:
+            self.count("bad_images")
+            return
+        self._box.note_picture(camera, frame.image, frame.stamp_ns)
+
+    def _seal_when_latched(self) -> None:
+        """Seal the black box once for each stop."""
+        if not self._gate.latch:
+            self._sealed = False
+        elif not self._sealed:
+            self._sealed = True
+            try:
+                folder = self._box.seal(Path(self.params.black_box), self._gate.latch)
+                self.get_logger().error(f"stopped: {self._gate.latch}; tutelage replay-incident {folder}")
+            except OSError as error:
+                self.get_logger().error(f"stopped: {self._gate.latch}; the black box cannot be written: {error}")
+
+    def _execute(self, decision: GateDecision, sender: str = "") -> None:
         if self._arm is None:
             return
+        self._box.note_step(decision.executed, sender, decision.detail)
         for reason in decision.executed.reasons:
             self.count(f"reason.{reason}")
         executed = convert.to_executed_msg(decision.executed, self.get_clock().now().nanoseconds)
@@ -147,11 +161,12 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         except ArmError as error:
             self.count("driver_refusals")
             if not decision.refused:
-                self._gate.stop(str(error))
-                self.get_logger().error(str(error))
+                self._gate.stop(str(error), self._state)
+                self._seal_when_latched()
                 return
             # a stopped driver takes no hold either: it holds already, and the session must still hear of the refusal
         self._executed_pub.publish(executed)
+        self._seal_when_latched()
 
     def _now_ns(self) -> int:
         if self.params.time == "data" and self._state is not None:
@@ -183,6 +198,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         else:
             response.accepted = False
             response.message = str(UnknownNameError("arm event", request.event, ARM_EVENTS))
+        self._seal_when_latched()
         response.state = self._gate.latch or "READY"
         return response
 
