@@ -18,13 +18,13 @@ PICTURES = Path(__file__).resolve().parent.parent / "runs" / "bench_trunk"
 """Folder that keeps the rendered pictures from run to run."""
 
 CAMERA, POINT = "front", "cube"
-HEAD_ROOMS, HEAD_FIRST_ROOM = 6000, 800_000
+HEAD_ROOMS, HEAD_FIRST_ROOM = 9000, 800_000
 """Rooms of split `train` that heads learn from; trunks are trained on rooms far below."""
 TEST_ROOMS = 250
 MOMENTS_PER_ROOM = 4
 OWN_TRUNK = "twin_trunk"
 EPISODE_TRUNK = "episode_trunk"
-TRAINED_ALONG, IMAGENET = "compact", "lite0"
+IMAGENET = "lite0"
 RESAMPLES = 2000
 COST_CALLS = 100
 
@@ -75,24 +75,31 @@ COST_CALLS = 100
         True,
         "frozen Lite0: the same error, cameras exactly mounted",
     ),
-    Figure(
-        "compact_cube_exact_mm",
-        2,
-        "mm",
-        None,
-        Direction.AT_MOST,
-        True,
-        "compact trunk trained along with the head: the same error, cameras exactly mounted",
-    ),
 )
 def trunks(_: Settings) -> Mapping[str, Measurement]:
-    """Measure all trunks on the same pictures, in a process of their own."""
-    (found,) = measure_in_children(see, [()], pin=False)
-    return found
+    """Measure all trunks on the same pictures; both kinds of cameras at once."""
+    exact, jittered = measure_in_children(errors, [("exact",), ("jittered",)], pin=False)
+    (costs,) = measure_in_children(costs_ms, [()], pin=True)
+    nothing = Measurement(float("nan"))
+    ratio = jittered.get(OWN_TRUNK, nothing).value / jittered[IMAGENET].value
+    every = {
+        f"{name}_{kind}_mm": m.value
+        for kind, of in (("exact", exact), ("jittered", jittered))
+        for name, m in of.items()
+    }
+    return {
+        "trunk_cube_exact_mm": exact.get(OWN_TRUNK, nothing),
+        "trunk_cube_jittered_of_lite0": Measurement(ratio, jittered[IMAGENET].episodes, range(TEST_ROOMS), extra=every),
+        "trunk_cost_of_lite0": Measurement(
+            costs.get(OWN_TRUNK, float("nan")) / costs[IMAGENET], extra={f"{n}_ms": c for n, c in costs.items()}
+        ),
+        "trunk_episodes_cube_exact_mm": exact.get(EPISODE_TRUNK, nothing),
+        "lite0_cube_exact_mm": exact[IMAGENET],
+    }
 
 
-def see() -> Mapping[str, Measurement]:
-    """Train the heads and time the trunks."""
+def errors(cameras: str) -> dict[str, Measurement]:
+    """Train a head on each frozen trunk with `cameras` mounted so, and return the median errors."""
     import numpy as np
     import torch
 
@@ -100,41 +107,29 @@ def see() -> Mapping[str, Measurement]:
     from tutelage_core.encoders.image import build_image_encoder, shipped_trunks
 
     torch.set_num_threads(1)
-    names = (*sorted(shipped_trunks()), IMAGENET, TRAINED_ALONG)
-    errors: dict[str, dict[str, Measurement]] = {}
-    for cameras in ("exact", "jittered"):
-        learn, test = pictures(cameras, "train"), pictures(cameras, "test")
-        for name in names:
-            if name == TRAINED_ALONG and cameras != "exact":
-                continue  # a trunk that learns takes as long as all others together
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                encoder = build_image_encoder(name, *learn[0].shape[1:3])
-            found = localisation_errors(encoder, learn, test, LocaliserConfig()) * 1e3
-            drawn = np.random.default_rng(0).choice(found, (RESAMPLES, len(found)))
-            low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
-            errors.setdefault(name, {})[cameras] = Measurement(
-                float(np.median(found)),
-                len(found),
-                range(TEST_ROOMS),
-                (float(low), float(high)),
-                {"p90_mm": float(np.percentile(found, 90)), "head_images": len(learn[0])},
-            )
-    costs = {name: cost_ms(name) for name in names}
-    nothing = {"exact": Measurement(float("nan")), "jittered": Measurement(float("nan"))}
-    own, imagenet = errors.get(OWN_TRUNK, nothing), errors[IMAGENET]
-    ratio = own["jittered"].value / imagenet["jittered"].value
-    every = {f"{name}_{cameras}_mm": m.value for name, both in errors.items() for cameras, m in both.items()}
-    return {
-        "trunk_cube_exact_mm": own["exact"],
-        "trunk_cube_jittered_of_lite0": Measurement(ratio, own["jittered"].episodes, range(TEST_ROOMS), extra=every),
-        "trunk_cost_of_lite0": Measurement(
-            costs.get(OWN_TRUNK, float("nan")) / costs[IMAGENET], extra={f"{n}_ms": c for n, c in costs.items()}
-        ),
-        "trunk_episodes_cube_exact_mm": errors.get(EPISODE_TRUNK, nothing)["exact"],
-        "lite0_cube_exact_mm": imagenet["exact"],
-        "compact_cube_exact_mm": errors[TRAINED_ALONG]["exact"],
-    }
+    learn, test = pictures(cameras, "train"), pictures(cameras, "test")
+    measured: dict[str, Measurement] = {}
+    for name in (*sorted(shipped_trunks()), IMAGENET):
+        encoder = build_image_encoder(name, *learn[0].shape[1:3])
+        found = localisation_errors(encoder, learn, test, LocaliserConfig()) * 1e3
+        drawn = np.random.default_rng(0).choice(found, (RESAMPLES, len(found)))
+        low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
+        about = {"p90_mm": float(np.percentile(found, 90)), "head_images": len(learn[0])}
+        measured[name] = Measurement(
+            float(np.median(found)), len(found), range(TEST_ROOMS), (float(low), float(high)), about
+        )
+        print(f"{name}, cameras {cameras}: {measured[name].value:.2f} mm", flush=True)
+    return measured
+
+
+def costs_ms() -> dict[str, float]:
+    """Return what each trunk costs for one image, one thread [ms]."""
+    import torch
+
+    from tutelage_core.encoders.image import shipped_trunks
+
+    torch.set_num_threads(1)
+    return {name: cost_ms(name) for name in (*sorted(shipped_trunks()), IMAGENET)}
 
 
 def pictures(cameras: str, split: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

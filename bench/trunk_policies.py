@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.figures import Direction, Figure, Measurement, Settings, measures
 from bench.machine import measure_in_children, usable_cores
-from bench.trunk import EPISODE_TRUNK, IMAGENET, OWN_TRUNK, TRAINED_ALONG
+from bench.trunk import EPISODE_TRUNK, IMAGENET, OWN_TRUNK
 
 RUNS = Path(__file__).resolve().parent.parent / "runs" / "bench_trunk_policies"
 """Folder that keeps demonstrations and policies; a run that was cut off goes on there."""
@@ -20,6 +20,7 @@ EPOCHS = 20
 EPISODES = 100
 """In rooms of split `test`."""
 
+TRAINED_ALONG = "compact"
 NAMES = (OWN_TRUNK, EPISODE_TRUNK, IMAGENET, TRAINED_ALONG)
 FIGURES = {name: f"bc_{name}_test_rooms_successes" for name in NAMES}
 WHAT = {

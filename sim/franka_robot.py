@@ -7,6 +7,8 @@ motor dynamics and noise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mujoco
 import numpy as np
 from franky_sim.base_simulator import BaseRobot, BaseSimulator, InnerRobotState
@@ -36,6 +38,18 @@ HAND_FORCE_N = 70.0
 """Largest continuous force of the hand [N]."""
 
 
+@dataclass(frozen=True)
+class _Controller:
+    """What makes a world's own controller, in MuJoCo's arrays."""
+
+    timestep_s: float
+    biasprm: FloatArray
+    forcerange: FloatArray
+    stiffness: FloatArray
+    damping: FloatArray
+    gravcomp: FloatArray
+
+
 class TwinRobot(BaseRobot):
     """The robot of a twin, moved by joint torques."""
 
@@ -47,6 +61,16 @@ class TwinRobot(BaseRobot):
         self.torque_limits = np.full(7, np.inf)
         self.force_limits = np.full(6, np.inf)
         self.attach()
+
+    def release(self) -> None:
+        """Give the world its own controller back, with which a twin can be reset."""
+        model, kept = self._model, self._kept
+        model.opt.timestep = kept.timestep_s
+        model.actuator_biasprm[:] = kept.biasprm
+        model.actuator_forcerange[:] = kept.forcerange
+        model.jnt_stiffness[:] = kept.stiffness
+        model.dof_damping[:] = kept.damping
+        model.body_gravcomp[:] = kept.gravcomp
 
     def attach(self) -> None:
         """Take over the twin's world, which may be a new one after a reset."""
@@ -68,6 +92,14 @@ class TwinRobot(BaseRobot):
     def _switch_to_torques(self, joints: list[int]) -> None:
         """Silence the world's own controller: springs, dampers, posture spring and free gravity compensation."""
         model = self._model
+        self._kept = _Controller(
+            float(model.opt.timestep),
+            model.actuator_biasprm.copy(),
+            model.actuator_forcerange.copy(),
+            model.jnt_stiffness.copy(),
+            model.dof_damping.copy(),
+            model.body_gravcomp.copy(),
+        )
         model.opt.timestep = TICK_NS * 1e-9
         for axis in AXES:
             for kind in ("spring", "damper"):

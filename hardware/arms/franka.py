@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hardware.arms import franka_checks as checks
-from hardware.arms.franka_control import FrankaControl, pose_of
+from hardware.arms.franka_control import FrankaControl, errors_in, pose_of
 from hardware.arms.franka_gripper import FrankaGripper
 from hardware.arms.franka_options import FrankaOptions
 from hardware.safety.robot_model import RobotModel
@@ -78,6 +78,15 @@ class FrankaArm:
             self._stopped = self._control.fault  # latched: only `recover` clears it, even if the robot is well again
         return self._stopped
 
+    @property
+    def robot_time_ns(self) -> int:
+        """Time of the newest state on the robot's own clock [ns]; a simulated robot's may run slower than ours.
+
+        Raises:
+            ArmError: not connected, or the connection is lost.
+        """
+        return int(self._require_connection("read the time").newest.state.time.to_msec()) * 1_000_000
+
     def connect(self) -> None:
         """Connect, check the robot against the contract, and hold the measured pose.
 
@@ -105,6 +114,9 @@ class FrankaArm:
         except ArmError:
             self.disconnect()
             raise
+        except errors_in(franky) as error:
+            self.disconnect()
+            raise ArmError(f"the Franka robot at {self._options.host} broke off: {error}") from error
 
     def read(self) -> ArmState:
         """Return the newest measured state. When the robot falls silent, the state's stamp stands still.
@@ -140,8 +152,8 @@ class FrankaArm:
             raise ArmError(f"the connection to the Franka hand is lost: {self._gripper.fault}")
         target = command.T_base_tcp_target
         numbers = np.concatenate([target.position, target.quaternion_xyzw, [command.gripper_opening]])
-        if not np.isfinite(numbers).all():
-            raise ArmError(f"the Franka driver was sent a target that is not finite: {numbers.tolist()}")
+        if not np.isfinite(numbers).all() or float(np.linalg.norm(target.quaternion_xyzw)) < 0.5:
+            raise ArmError(f"the Franka driver was sent a target that is not finite or no pose: {numbers.tolist()}")
         control.aim(target)
         if self._gripper is not None:
             self._gripper.aim(command.gripper_opening)

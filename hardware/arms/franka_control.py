@@ -7,6 +7,7 @@ newest state every 5 ms and moves the reference; when it is late, the arm waits 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,12 @@ def errors_of(state: Any) -> str:
     return str(state.current_errors).strip("[]").replace('"', "")  # as an object it is true even when it holds none
 
 
+def errors_in(franky: Any) -> tuple[type[Exception], ...]:
+    """Return what calls of the package raise when the robot refuses or is gone."""
+    known = ("CommandException", "ControlException", "NetworkException", "Exception")
+    return (RuntimeError, *(getattr(franky, name) for name in known))
+
+
 class FrankaControl:
     """Holds and moves one arm. `fault` says why it no longer does."""
 
@@ -73,6 +80,7 @@ class FrankaControl:
         """
         self._franky, self._robot, self._options, self._limits = franky, robot, options, limits
         self._clock = clock
+        self._errors = errors_in(franky)
         self._lock = threading.RLock()
         self._motion: Any = None
         self._fault = ""
@@ -130,6 +138,7 @@ class FrankaControl:
                 motion.set_reference(self._franky.CartesianReference(state.O_T_EE))
                 # the rate limiter and the low-pass at 100 Hz are libfranka's own, on top of `torque_step_nm`
                 self._robot.move(motion, asynchronous=True, limit_rate=True)
+                self._await_motion()
             except self._errors as error:
                 raise ArmError(f"the Franka robot refuses control: {error}") from error
             self._motion, self._fault = motion, ""
@@ -180,10 +189,10 @@ class FrankaControl:
     def close(self) -> None:
         """Bring the arm to rest, give up control and stop reading."""
         with self._lock:
-            controlled, self._motion = self._motion is not None, None
+            self._motion = None
         self._closing.set()
         self._thread.join()
-        if not controlled:
+        if not self._robot.is_in_control:
             return
         try:
             # ramps the torques into pure damping and ends the motion when the arm rests; the robot then holds by itself
@@ -191,11 +200,6 @@ class FrankaControl:
             self._robot.join_motion(STOP_TIMEOUT_S)
         except self._errors as error:
             self._fault = str(error)  # the motion was over already, by a reflex or with the connection
-
-    @property
-    def _errors(self) -> tuple[type[Exception], ...]:
-        known = ("CommandException", "ControlException", "NetworkException", "Exception")
-        return (RuntimeError, *(getattr(self._franky, name) for name in known))
 
     def _tracking(self, joint_positions: FloatArray) -> Any:
         options, franky = self._options, self._franky
@@ -218,13 +222,20 @@ class FrankaControl:
         )
         return motion
 
+    def _await_motion(self) -> None:
+        """Return once the robot says that it moves; franky asks for it from a thread of its own."""
+        while self._robot.state.robot_mode != self._franky.RobotMode.Move:
+            if not self._robot.is_in_control:
+                raise ArmError(f"the Franka robot refuses control: {self._cause()}")
+            time.sleep(0.001)
+
     def _run(self) -> None:
         while not self._closing.wait(REFERENCE_PERIOD_S):
             try:
                 self._cycle()
-            except self._errors as error:
+            except Exception as error:  # whatever it is, nobody leads the arm any more, and `fault` must say so
                 with self._lock:
-                    self._lost, self._motion = str(error), None
+                    self._lost, self._motion = f"{type(error).__name__}: {error}", None
                 return
 
     def _cycle(self) -> None:

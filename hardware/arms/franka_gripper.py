@@ -11,8 +11,8 @@ from tutelage_core.errors import ArmError
 PERIOD_S = 0.05
 """Time between two looks at hand and wish [s]."""
 
-ABORT_TIMEOUT_S = 2.0
-"""How long a stopped command may take to say so [s]."""
+STOP_TIMEOUT_S = 2.0
+"""How long a command may take to end at the latest, once it is stopped [s]."""
 
 
 class FrankaGripper:
@@ -36,6 +36,7 @@ class FrankaGripper:
         self._wish: float | None = None
         self._given: float | None = None
         self._running: Any = None
+        self._stopping: Any = None
         self._fault = ""
         self.refusals = 0
         self._closing = threading.Event()
@@ -68,17 +69,20 @@ class FrankaGripper:
         """Stop a command that runs, and stop watching."""
         self._closing.set()
         self._thread.join()
-        if not self._fault:
-            self._abort()
+        if self._running is None or self._fault:
+            return
+        stopping = self._stopping or self._gripper.stop_async()
+        if stopping.wait(STOP_TIMEOUT_S) and self._running.wait(STOP_TIMEOUT_S):
+            self._result(stopping)
+            self._result(self._running)
 
     def _run(self) -> None:
-        network = self._franky.NetworkException
         while not self._closing.wait(PERIOD_S):
             try:
                 self._cycle()
-            except network as error:
+            except Exception as error:  # whatever it is, nobody leads the hand any more, and `fault` must say so
                 with self._lock:
-                    self._fault = str(error)
+                    self._fault = f"{type(error).__name__}: {error}"
                 return
 
     def _cycle(self) -> None:
@@ -86,17 +90,23 @@ class FrankaGripper:
         with self._lock:
             self._width_m = width_m
             wish, given = self._wish, self._given
+        if self._stopping is not None and self._stopping.wait(0.0):
+            self._result(self._stopping)
+            self._stopping = None
         if self._running is not None and self._running.wait(0.0):
-            self._finish()
-        if wish is None:
-            self._abort()
+            self._result(self._running)
+            self._running = None
+        if self._stopping is not None:
             return
-        if given is not None and abs(wish - given) < self._options.gripper_deadband:
+        if wish is not None and given is not None and abs(wish - given) < self._options.gripper_deadband:
             return
-        self._abort()
-        self._start(wish, width_m)
-        with self._lock:
-            self._given = wish if self._wish is not None else None
+        if self._running is not None:
+            # asynchronous: on a busy machine libfranka can keep a stop waiting until the command before is done
+            self._stopping = self._gripper.stop_async()
+        elif wish is not None:
+            self._start(wish, width_m)
+            with self._lock:
+                self._given = None if self._wish is None else wish
 
     def _start(self, wish: float, width_m: float) -> None:
         options = self._options
@@ -108,20 +118,8 @@ class FrankaGripper:
         else:
             self._running = self._gripper.move_async(goal_m, speed)
 
-    def _abort(self) -> None:
-        if self._running is None:
-            return
+    def _result(self, future: Any) -> None:
         try:
-            self._gripper.stop()
+            future.get()
         except self._franky.CommandException:
-            self.refusals += 1
-        if self._running.wait(ABORT_TIMEOUT_S):
-            self._finish()
-        self._running = None
-
-    def _finish(self) -> None:
-        try:
-            self._running.get()
-        except self._franky.CommandException:
-            self.refusals += 1  # aborted, or blocked: the measured opening tells
-        self._running = None
+            self.refusals += 1  # stopped, or blocked: the measured opening tells

@@ -24,7 +24,7 @@ class FrankaOptions:
         host: address of the robot's controller.
         realtime: one of `REALTIME`.
         stiffness_n_m: translational spring [N/m].
-        damping_ns_m: translational damper [N s/m].
+        damping_ns_m: translational damper [N s/m]; it brakes all motion, see `speed_limit_m_s`.
         clip_m: largest deviation that the spring feels on each axis [m].
         stiffness_nm_rad: rotational spring [Nm/rad].
         damping_nms_rad: rotational damper [Nm s/rad].
@@ -45,10 +45,10 @@ class FrankaOptions:
     host: str
     realtime: str = "enforce"
     stiffness_n_m: float = 3000.0
-    damping_ns_m: float = 250.0
+    damping_ns_m: float = 150.0
     clip_m: float = 0.015
     stiffness_nm_rad: float = 200.0
-    damping_nms_rad: float = 20.0
+    damping_nms_rad: float = 15.0
     clip_rad: float = 0.1
     posture_nm_rad: float = 10.0
     torque_step_nm: float = 1.0
@@ -94,6 +94,11 @@ class FrankaOptions:
     def force_limit_n(self) -> float:
         """Largest force of the spring on each axis [N]."""
         return self.stiffness_n_m * self.clip_m
+
+    @property
+    def speed_limit_m_s(self) -> float:
+        """Fastest target that the arm can follow [m/s]: there the damper eats up all that the clipped spring gives."""
+        return self.force_limit_n / self.damping_ns_m
 
     @property
     def moment_limit_nm(self) -> float:

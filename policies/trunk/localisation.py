@@ -40,7 +40,7 @@ class LocaliserConfig:
     """
 
     seed: int = 0
-    epochs: int = 60
+    epochs: int = 40
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,11 +23,11 @@ PATIENCE_S = 10.0
 
 
 @contextmanager
-def served_world() -> Iterator[ServedWorld]:
+def served_world(patience_s: float = PATIENCE_S) -> Iterator[ServedWorld]:
     """Serve a world; skips where the optional packages are not installed."""
     pytest.importorskip("franky", reason="franky-control is not installed")
     pytest.importorskip("pinocchio", reason="franky-sim needs pin to serve")
-    world = ServedWorld(ServedWorldSettings(patience_s=PATIENCE_S))
+    world = ServedWorld(ServedWorldSettings(patience_s=patience_s))
     try:
         yield world
     finally:
@@ -44,3 +45,11 @@ def franka_arm(host: str, clock: Clock | None = None, **options: object) -> Fran
     arm = make_arm(franka_contract(host, **options), clock or SteadyClock())
     assert isinstance(arm, FrankaArm)
     return arm
+
+
+def hold_until_killed(host: str) -> None:
+    """Connect and hold; to be run in a process of its own."""
+    arm = franka_arm(host)
+    arm.connect()
+    while True:
+        time.sleep(1.0)

@@ -150,6 +150,7 @@ def encode_command(command: StepCommand) -> bytes:
             sequence=command.sequence,
             source=int(command.source),
             step=_vector("step", command.step, STEP_SIZE),
+            sender=command.sender,
         ),
         COMMAND,
     )

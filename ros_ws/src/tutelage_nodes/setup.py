@@ -12,6 +12,7 @@ NODES = (
     "recorder_node",
     "run_episodes",
     "poison_probe",
+    "fault_probe",
     "image_probe",
     "latency_probe",
 )

@@ -11,6 +11,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import Command
 
 from hardware.arm import Arm
+from hardware.arms import make_arm
 from hardware.safety.black_box import BlackBox
 from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
@@ -21,10 +22,12 @@ from tutelage_core.types import ArmState, Source
 from tutelage_nodes import convert, topics
 from tutelage_nodes.arm_outputs import ArmOutputs
 from tutelage_nodes.episode_setup import NOT_CONNECTED
-from tutelage_nodes.node import TutelageNode, run_node
+from tutelage_nodes.node import NodeClock, TutelageNode, run_node
 from tutelage_nodes.twin_link import TwinLinkArm
 
-ARM_DRIVERS = ("twin",)
+POLL_S = 0.02
+"""How often a driver that has no topics of its own is asked for the arm's state [s]."""
+
 ARM_EVENTS = ("STOP", "CLEAR_STOP", "RESTART")
 STATE_SILENCE_S = 1.0
 """Without an arm state for so long the diagnostics turn to ERROR [s, steady]."""
@@ -60,8 +63,6 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         contract = load_contract(self.params.robot)
         if self.params.time not in ("wall", "data"):
             raise UnknownNameError("time", self.params.time, ("wall", "data"), "node arm_node")
-        if contract.arm.driver not in ARM_DRIVERS:
-            raise UnknownNameError("arm driver", contract.arm.driver, ARM_DRIVERS, f"robot {contract.name}")
         self._limits = contract.safety
         self._deadman = Deadman(contract.safety.deadman_timeout_s)
         self._gate = make_gate(contract, self._deadman, armed=False)
@@ -80,7 +81,11 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
                 Image, topics.camera_image(camera), partial(self._on_image, camera), topics.newest()
             )
         self.create_service(Command, topics.ARM_EVENT, self._on_event)
-        self._arm = TwinLinkArm(self, self._on_state)
+        if contract.arm.driver == "twin":
+            self._arm = TwinLinkArm(self, self._on_state)
+        else:
+            self._arm = make_arm(contract, NodeClock(self))
+            self.create_timer(POLL_S, self._poll)
         self._arm.connect()
         if self.params.time == "wall":
             self.create_timer(contract.safety.command_timeout_s / 4, self._watch)
@@ -107,6 +112,14 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         if self.params.time == "wall" and silent_s > STATE_SILENCE_S:
             return False, f"no arm state for {silent_s:.1f} s", values
         return True, "ready", values
+
+    def _poll(self) -> None:
+        try:
+            if self._arm is not None:
+                self._on_state(self._arm.read())
+        except ArmError as error:
+            self._gate.stop(str(error), self._state)
+            self._seal_when_latched()
 
     def _on_state(self, state: ArmState) -> None:
         self._state = state

@@ -28,6 +28,18 @@ END_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 ROS_PARAMETERS = frozenset({"use_sim_time", "start_type_description_service"})
 
 
+class NodeClock:
+    """A node's clock as the core knows clocks: the one that commands and states are stamped with."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        """Read the clock of `node`."""
+        self._node = node
+
+    def now_ns(self) -> int:
+        """Return the time on it [ns]."""
+        return int(self._node.get_clock().now().nanoseconds)
+
+
 class TutelageNode(LifecycleNode, Generic[P]):
     """A lifecycle node whose parameters are one frozen dataclass.
 

@@ -9,21 +9,27 @@ import numpy as np
 import torch
 from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import ResetPolicy
+from tutelage_interfaces.srv import Command, ResetPolicy
 
 from policies.policy import Policy
 from policies.registry import find_checkpoint, load_policy
 from tutelage_core.assembler import ObservationAssembler
+from tutelage_core.camera_watch import CameraWatch, CameraWatchSettings
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, STATE_KEYS, check_fit, load_contract
+from tutelage_core.session import DriveEvent, DriveState
 from tutelage_core.types import ArmState, Observation
 from tutelage_core.window import ObservationWindow
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_setup import NOT_CONNECTED
+from tutelage_nodes.faults import FaultInjector
+from tutelage_nodes.heartbeat import Heartbeat
 from tutelage_nodes.node import TutelageNode, run_node
 
 WARM_UP_THOUGHTS = 5
+LOOK_S = 0.02
+"""How often the cameras are looked after [s]."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class PolicyNodeParameters:
         policy: name of a shipped checkpoint, or the folder of one.
         threads: threads that the policy computes with.
         sync_tolerance_s: frames and states this far apart count as one instant [s]; 0 for simulated time.
+        watch_cameras: pause the session when a camera is silent or frozen; not in lock-step, where time waits.
         reliable_images: ask for every frame (lock-step) and not only for the newest one.
     """
 
@@ -43,6 +50,7 @@ class PolicyNodeParameters:
     threads: int = 1
     sync_tolerance_s: float = 0.02
     reliable_images: bool = False
+    watch_cameras: bool = True
 
 
 class PolicyNode(TutelageNode[PolicyNodeParameters]):
@@ -73,6 +81,15 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         quality = topics.reliable() if self.params.reliable_images else topics.newest()
         for camera in spec.cameras:
             self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera), quality)
+        self._faults = FaultInjector(self, "policy", "steps")
+        self._heartbeat = Heartbeat(self, self._steady)
+        self._watches = {
+            camera: CameraWatch(camera, CameraWatchSettings(), self._steady.now_ns()) for camera in spec.cameras
+        }
+        self._session = self.create_client(Command, topics.SESSION_EVENT)
+        self._reported = self._trouble = ""
+        if self.params.watch_cameras:
+            self.create_timer(LOOK_S, self._look)
         self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
         self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
         self.create_service(ResetPolicy, topics.POLICY_RESET, self._on_reset)
@@ -86,13 +103,30 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         for _ in range(WARM_UP_THOUGHTS):
             self._policy.act((nothing,) * spec.history)
 
+    def teardown(self) -> None:
+        """End the heartbeat."""
+        self._heartbeat.stop()
+
+    def _look(self) -> None:
+        """Pause the session when a camera is lost, and end the episode when it stays so."""
+        now_ns = self._steady.now_ns()
+        troubles = [watch.trouble(now_ns) for watch in self._watches.values()]
+        self._trouble = next((said for said, _ in troubles if said), "")
+        if not self._active or not self._trouble:
+            return
+        event = DriveEvent.EPISODE_ENDED if any(ends for _, ends in troubles) else DriveEvent.PAUSE
+        if event != self._reported:
+            self._reported = event
+            self.get_logger().error(self._trouble)
+            self._session.call_async(Command.Request(event=event, reason=self._trouble, sender=self.get_name()))
+
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say how long the policy thinks."""
         recent = self._thought_s[-50:]
         mean_ms = 1e3 * sum(recent) / len(recent) if recent else 0.0
         return (
-            True,
-            "driving" if self._active else "idle",
+            not self._trouble,
+            self._trouble or ("driving" if self._active else "idle"),
             {"inference_ms": round(mean_ms, 2), "chunks": len(self._thought_s)},
         )
 
@@ -103,10 +137,13 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             self.count("bad_images")
             self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
             return
+        self._watches[camera].see(frame.image, self._steady.now_ns())
         self._consider(self._assembler.add_frame(camera, frame))
 
     def _on_state(self, message: ti.ArmState) -> None:
         state: ArmState = convert.from_arm_state_msg(message)
+        for watch in self._watches.values():
+            watch.move(state.T_base_tcp.position)
         self._consider(self._assembler.add_state(state))
 
     def _consider(self, observation: Observation | None) -> None:
@@ -123,10 +160,15 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         thought_s = (self._steady.now_ns() - begun_ns) / NS_PER_S
         self._thought_s.append(thought_s)
         self._chunks.add(chunk)
-        self._publisher.publish(convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s))
+        message = convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s)
+        self._faults.send(message, self._publisher.publish)
 
     def _on_session(self, message: ti.SessionState) -> None:
-        self._active = bool(message.episode)  # no episode: do not heat the room
+        begins, self._active = not self._active, bool(message.episode)  # no episode: do not heat the room
+        if message.state == DriveState.AUTONOMOUS and (begins or self._reported):
+            self._reported = ""
+            for watch in self._watches.values():
+                watch.restart(self._steady.now_ns())
         if not self._active:
             return
         # begin with the observation that came while nobody asked

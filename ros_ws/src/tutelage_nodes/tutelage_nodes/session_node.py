@@ -20,6 +20,7 @@ from tutelage_nodes import convert, topics
 from tutelage_nodes.drive import Drive
 from tutelage_nodes.episode_setup import EpisodeSetup, to_answer
 from tutelage_nodes.hand import Hand
+from tutelage_nodes.heartbeat import Pulse
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.operator_desk import OperatorDesk
 from tutelage_nodes.stages import Stages
@@ -37,6 +38,7 @@ class SessionNodeParameters:
         robot: name of the robot's contract.
         time: wall, or data (lock-step: one command for each observation).
         patience_s: without progress for so long an episode ends with an error [s, steady].
+        policy_silence_s: a policy that gives no sign of life for so long is dead: the arm holds [s, steady].
         speed: seconds of simulated time per second of the steady clock; 1 for a robot.
     """
 
@@ -44,6 +46,7 @@ class SessionNodeParameters:
     time: str = "wall"
     patience_s: float = 10.0
     speed: float = 1.0
+    policy_silence_s: float = 0.15
 
 
 class SessionNode(TutelageNode[SessionNodeParameters]):
@@ -74,6 +77,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._goal_handle = None
         self._setup = EpisodeSetup(self, self._name, lambda: self._command_pub.get_subscription_count() > 0)
         period_s = contract.period_ns / NS_PER_S
+        self._policy_pulse = Pulse(self, "policy_node", self._steady)
         self._hand = Hand(self, self._steady, period_s, self._limits.deadman_timeout_s, self._on_hand)
         self._state_pub = self.create_publisher(ti.SessionState, topics.SESSION_STATE, topics.latched())
         self._command_pub = self.create_publisher(ti.ArmCommand, topics.ARM_COMMAND, topics.reliable())
@@ -143,6 +147,13 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             self.take_over()
             self.publish_state(why)
 
+    def _mind_the_policy(self) -> None:
+        """Pause when the policy has died: what it planned is not carried out to the end without it."""
+        silent_s = self._policy_pulse.silent_s()
+        if silent_s > self.params.policy_silence_s and self._session.apply(DriveEvent.PAUSE):
+            self.take_over()
+            self.publish_state(f"policy_node is silent for {silent_s:.2f} s: has it died? Start it again, then START")
+
     def _on_executed(self, message: ti.ExecutedAction) -> None:
         self._stages.event("executed", {"command": "gate"})
         self._drive.interventions += bool(message.reasons)
@@ -153,6 +164,8 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
     def _on_timer(self) -> None:
         now_ns = self._steady.now_ns()
         self._hand.look()
+        if self._session.state is DriveState.AUTONOMOUS and not self._lockstep:
+            self._mind_the_policy()
         if self._session.state is DriveState.PAUSED:
             self._progress_ns = now_ns  # somebody thinks: that is no stand-still
         if self.episode_runs() and now_ns - self._progress_ns > self.params.patience_s * NS_PER_S:

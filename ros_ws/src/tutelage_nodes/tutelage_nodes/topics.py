@@ -25,6 +25,12 @@ TWIN_TASK_STATUS = "/twin/task_status"
 TWIN_EXPERT_STEP = "/expert/step"
 TWIN_RESET_SCENE = "/twin/reset_scene"
 DIAGNOSTICS = "/diagnostics"
+FAULTS = "/faults/inject"
+
+
+def heartbeat(node: str) -> str:
+    """Return the topic of a node's signs of life (builtin_interfaces/Time)."""
+    return f"/{node}/heartbeat"
 
 
 def camera_image(camera: str) -> str:

@@ -17,6 +17,7 @@ from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_core.types import ArmCommand
 from tutelage_nodes import convert, topics
+from tutelage_nodes.faults import FaultInjector
 from tutelage_nodes.node import TutelageNode, run_node
 
 CLOCK_MODES = ("realtime", "fast", "lockstep")
@@ -85,6 +86,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             name: self.create_publisher(type(m.message), topics.camera_image(name), topics.reliable())
             for name, m in self._images.items()
         }
+        self._camera_faults = {name: FaultInjector(self, f"camera/{name}", "data") for name in self._images}
         self.create_subscription(ti.ArmTarget, topics.TWIN_LINK_TARGET, self._on_target, topics.reliable())
         self.create_service(ResetScene, topics.TWIN_RESET_SCENE, self._on_reset)
         for name in self._images:
@@ -153,7 +155,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
     def _publish_images(self, now_ns: int) -> None:
         twin = self._require_twin()
         for name, message in self._images.items():
-            self._image_pubs[name].publish(message.fill(twin.render(name), now_ns))
+            self._camera_faults[name].send(message.fill(twin.render(name), now_ns), self._image_pubs[name].publish)
 
     def _heartbeat(self) -> None:
         """Send the present observation again when nobody has answered it for a whole beat."""
