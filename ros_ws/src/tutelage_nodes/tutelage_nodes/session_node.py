@@ -46,7 +46,7 @@ class SessionNodeParameters:
     time: str = "wall"
     patience_s: float = 10.0
     speed: float = 1.0
-    policy_silence_s: float = 0.15
+    policy_silence_s: float = 0.25
 
 
 class SessionNode(TutelageNode[SessionNodeParameters]):
