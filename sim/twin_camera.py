@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hardware.camera import Intrinsics
 from sim.twin import Twin
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.errors import CameraError, UnknownNameError
@@ -55,6 +56,11 @@ class TwinCamera:
         self._sequence += 1
         self._last = (episode, now_ns)
         return frame
+
+    def intrinsics(self) -> Intrinsics:
+        """Return how the camera projects; its lens does not distort."""
+        fx, fy, cx, cy = self._twin.intrinsics(self._name)
+        return Intrinsics(fx, fy, cx - 0.5, cy - 0.5)  # from the picture's corner to the centre of its first pixel
 
     def stop(self) -> None:
         """Stop. May be called twice."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 ImageArray = NDArray[np.uint8]
+DepthArray = NDArray[np.float32]
 
 STEP_SIZE = 7
 """Numbers in a TCP step."""
@@ -50,12 +51,15 @@ class Frame:
     Attributes:
         image: RGB pixels, shape (height, width, 3), uint8.
         stamp_ns: time of exposure [ns].
-        sequence: counts the camera's frames from 0.
+        sequence: counts the camera's frames from 0; a gap is a frame that was lost before it was read.
+        depth_m: distance along the optical axis of each pixel of `image`, shape (height, width), float32, NaN where the
+            camera saw none [m]; None if it measures none.
     """
 
     image: ImageArray
     stamp_ns: int
     sequence: int
+    depth_m: DepthArray | None = None
 
 
 @dataclass(frozen=True)

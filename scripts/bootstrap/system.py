@@ -11,7 +11,7 @@ from pathlib import Path
 from stage import Log, StageError
 
 PROGRAMS = {"g++": "g++", "cmake": "cmake", "make": "make"}
-LIBRARIES = {"OSMesa": "libosmesa6"}
+LIBRARIES = {"OSMesa": "libosmesa6", "usb-1.0": "libusb-1.0-0"}
 
 
 def missing_packages() -> list[str]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hardware.camera import Camera
+from hardware.camera import Camera, CameraEndedError
 from hardware.cameras import FileCamera, camera_driver_names, make_camera
 from tutelage_core.clock import ManualClock
 from tutelage_core.contract import CameraContract
@@ -109,7 +109,7 @@ def test_video_that_does_not_loop_ends_with_an_error_that_names_it(video: Path) 
         for _ in GREYS:
             player.next()
         for _ in range(2):
-            with pytest.raises(CameraError, match=r"camera front: video file .*grey\.avi gave no frame"):
+            with pytest.raises(CameraEndedError, match=r"camera front: video file .*grey\.avi has ended"):
                 player.next()
 
 
@@ -192,13 +192,13 @@ def test_second_start_is_harmless_and_a_start_after_stop_begins_at_the_first_fra
 
 
 def test_unknown_driver_is_named_with_the_legal_ones(video: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown camera driver 'fiel' in camera front; legal: file, uvc"):
+    with pytest.raises(UnknownNameError, match=r"unknown camera driver 'fiel' .*legal: file, realsense, uvc"):
         make_camera("front", replace(contract(video), driver="fiel"), ManualClock())
-    assert camera_driver_names() == ("file", "uvc")
+    assert camera_driver_names() == ("file", "realsense", "uvc")
 
 
 def test_unknown_option_is_named_with_the_legal_ones(video: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown key 'lop' in camera front: options; legal: loop, path"):
+    with pytest.raises(UnknownNameError, match=r"unknown key 'lop' in camera front: options; legal: .*loop, path"):
         make_camera("front", contract(video, lop=True), ManualClock())
 
 

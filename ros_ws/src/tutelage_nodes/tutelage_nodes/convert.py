@@ -7,15 +7,17 @@ from array import array
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Pose as PoseMsg
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from tutelage_interfaces import msg as ti
 
+from hardware.camera import Intrinsics
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.types import (
     STEP_SIZE,
     ActionChunk,
     ArmCommand,
     ArmState,
+    DepthArray,
     ExecutedStep,
     Frame,
     ImageArray,
@@ -191,17 +193,19 @@ class ImageMessage:
     Assigning an ndarray to `Image.data` costs 82 ms at 640x480; writing into a kept array('B') costs 0.02 ms.
     """
 
-    def __init__(self, camera: str, width: int, height: int) -> None:
-        """Prepare an rgb8 message for `camera`, width x height [px]."""
+    def __init__(self, camera: str, width: int, height: int, encoding: str = "rgb8") -> None:
+        """Prepare a message for `camera`, width x height [px]; rgb8 for colour, 32FC1 for depth [m]."""
+        kind, shape = {"rgb8": (np.uint8, (height, width, 3)), "32FC1": (np.float32, (height, width))}[encoding]
+        size = int(np.dtype(kind).itemsize * np.prod(shape))
         self.message = Image()
-        self.message.header.frame_id = f"{camera}_optical"
+        self.message.header.frame_id = optical_frame(camera)
         self.message.width, self.message.height = width, height
-        self.message.encoding, self.message.step = "rgb8", width * 3
-        self.message.data = array("B", bytes(width * height * 3))
+        self.message.encoding, self.message.step = encoding, size // height
+        self.message.data = array("B", bytes(size))
         # the setter may copy: write into the array that the message really holds
-        self._pixels = np.frombuffer(self.message.data, dtype=np.uint8).reshape(height, width, 3)
+        self._pixels = np.frombuffer(self.message.data, dtype=kind).reshape(shape)
 
-    def fill(self, image: ImageArray, stamp_ns: int) -> Image:
+    def fill(self, image: ImageArray | DepthArray, stamp_ns: int) -> Image:
         """Copy `image` into the message and stamp it; the message is good until the next call.
 
         Raises:
@@ -212,6 +216,24 @@ class ImageMessage:
         self._pixels[...] = image
         self.message.header.stamp = to_time(stamp_ns)
         return self.message
+
+
+def optical_frame(camera: str) -> str:
+    """Return the name of the frame that a camera's images are in: z along the optical axis, x right, y down."""
+    return f"{camera}_optical"
+
+
+def to_camera_info_msg(camera: str, width: int, height: int, intrinsics: Intrinsics | None) -> CameraInfo:
+    """Return the description of images of width x height [px]; without intrinsics K is zero, as ROS marks that."""
+    info = CameraInfo(width=width, height=height)
+    info.header.frame_id = optical_frame(camera)
+    if intrinsics is not None:
+        fx, fy, cx, cy = intrinsics.fx_px, intrinsics.fy_px, intrinsics.cx_px, intrinsics.cy_px
+        info.distortion_model, info.d = intrinsics.distortion_model, list(intrinsics.distortion)
+        info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
 
 
 def from_image_msg(message: Image, sequence: int = 0) -> Frame:

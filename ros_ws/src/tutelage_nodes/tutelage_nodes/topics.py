@@ -38,6 +38,16 @@ def camera_image(camera: str) -> str:
     return f"/camera/{camera}/image_raw"
 
 
+def camera_compressed(camera: str) -> str:
+    """Return the topic of a camera's JPEG images (sensor_msgs/CompressedImage), named as image_transport does."""
+    return f"/camera/{camera}/image_raw/compressed"
+
+
+def camera_depth(camera: str) -> str:
+    """Return the topic of a camera's depth, laid over its image (sensor_msgs/Image, 32FC1, NaN for unknown) [m]."""
+    return f"/camera/{camera}/depth"
+
+
 def camera_info(camera: str) -> str:
     """Return the topic of a camera's intrinsics (sensor_msgs/CameraInfo)."""
     return f"/camera/{camera}/camera_info"
