@@ -10,6 +10,7 @@ NODES = (
     "policy_node",
     "session_node",
     "recorder_node",
+    "teleop_node",
     "run_episodes",
     "poison_probe",
     "fault_probe",
