@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -72,13 +73,13 @@ class CabinetTask(WatchedTask):
     step_limit = 90
     keep_clear = (WORKPLACE, STANDS_ON)
 
+    @abstractmethod
     def target(self, world: World) -> float:
         """Return the opening at which the task is done [m or rad]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def aim(self, world: World) -> float:
         """Return the opening to which the expert leads the leaf [m or rad]."""
-        raise NotImplementedError
 
     def words(self, world: World) -> dict[str, str]:
         """Return the cabinet's colour and what its handle is called."""
@@ -176,9 +177,9 @@ class CabinetTask(WatchedTask):
     def _hold(self, room: Room) -> Hold:
         return hold_of(room.part(Handle), self.upright)
 
+    @abstractmethod
     def _range(self, world: World) -> float:
         """Return how far the leaf can open [m or rad]."""
-        raise NotImplementedError
 
     def _moved(self, opening: float, world: World) -> float:
         """Return the share of the way to the target that is done, 0..1; a way that was none is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -45,25 +46,25 @@ class PlacingTask(WatchedTask):
     near_m = 0.009
     """Distance from the goal, in the plane, at which the expert lets go [m]."""
 
+    @abstractmethod
     def geoms(self, world: World) -> tuple[str, ...]:
         """Return the names of the thing's geoms."""
-        raise NotImplementedError
 
+    @abstractmethod
     def grip(self, world: World, hand: Hand) -> Grip:
         """Return how to take the thing as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def goal(self, world: World) -> FloatArray:
         """Return where the expert sets the thing down: position of its body, shape (3,) [m]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clearance_m(self, world: World) -> float:
         """Return the height above the goal at which the thing travels [m]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lies(self, world: World) -> bool:
         """Tell whether the thing is where it shall be, held or not."""
-        raise NotImplementedError
 
     def landing(self, world: World) -> bool:
         """Tell whether the thing, if it was let go here, may still come to lie where it shall: so it is not dropped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import mujoco
 import numpy as np
@@ -157,25 +158,25 @@ class _BottleTask(WatchedTask):
         step = blend(grasp(hand, self._grip(hand, pose), HOVER_M), turn_over(hand, pose, turn), hold(hand, pose))
         return blend(step, leave(hand, pose), self._put(pose))
 
+    @abstractmethod
     def _reached(self, pose: BottlePose) -> bool:
         """Tell whether the bottle is as it shall be, held or not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _turned(self, pose: BottlePose) -> float:
         """Return how much of the quarter turn is done, 0..1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _turn(self, hand: Hand, pose: BottlePose) -> FloatArray:
         """Return the rotation that a held bottle still needs, as a rotation vector in the base frame [rad]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _grip(self, hand: Hand, pose: BottlePose) -> Grip:
         """Return how to take hold of the bottle."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _put(self, pose: BottlePose) -> float:
         """Return how surely the bottle can be let go, 0..1."""
-        raise NotImplementedError
 
 
 class ReorientBottle(_BottleTask):
