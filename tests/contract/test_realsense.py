@@ -184,14 +184,16 @@ def test_missing_package_is_named_with_what_to_install(monkeypatch: pytest.Monke
 def test_recording_plays_what_was_recorded_and_then_ends_by_name(recording: Path) -> None:
     camera = make_camera("front", recorded(recording, loop=False), SteadyClock())
     camera.start()
-    source = SoftwareRealSense()
-    for number in range(5):
-        frame = camera.read(TIMEOUT_S)
-        assert frame.sequence == number
-        assert np.array_equal(frame.image, source.picture(number))
-    for _ in range(2):
-        with pytest.raises(CameraEndedError, match=r"RealSense recording .*noise\.db3 has ended"):
-            camera.read(TIMEOUT_S)
+    source, seen = SoftwareRealSense(), []
+    with pytest.raises(CameraEndedError, match=r"RealSense recording .*noise\.db3 has ended"):
+        while True:
+            frame = camera.read(TIMEOUT_S)
+            assert np.array_equal(frame.image, source.picture(frame.sequence))
+            seen.append(frame.sequence)
+    # librealsense plays in real time, and at the end may throw away the last frame before it was fetched
+    assert seen in ([0, 1, 2, 3], [0, 1, 2, 3, 4])
+    with pytest.raises(CameraEndedError, match=r"has ended"):
+        camera.read(TIMEOUT_S)
     camera.stop()
 
 
@@ -201,7 +203,9 @@ def test_recording_that_loops_goes_on_with_new_numbers_and_stamps(recording: Pat
     frames = [camera.read(TIMEOUT_S) for _ in range(12)]
     assert [frame.sequence for frame in frames] == list(range(12))
     assert all(a.stamp_ns < b.stamp_ns for a, b in pairwise(frames))
-    assert np.array_equal(frames[5].image, frames[0].image)
+    firsts = [n for n, frame in enumerate(frames) if np.array_equal(frame.image, frames[0].image)]
+    assert len(firsts) == 3
+    assert all(later - earlier in (4, 5) for earlier, later in pairwise(firsts))
     camera.stop()
 
 
