@@ -5,7 +5,7 @@ PY := .venv/bin/python
 TIMEOUT_S ?= 3600
 PYTEST_ARGS ?=
 
-.PHONY: help setup format check test test-all bench demo live doctor clean
+.PHONY: help setup format check test test-all faults bench demo live doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,11 @@ test: setup ## all tests but the slow ones (PYTEST_ARGS=...)
 
 test-all: setup ## every test
 	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest $(PYTEST_ARGS)
+
+faults: setup ## injected faults, with the scoreboard as a page of docs/
+	@mkdir -p runs && rm -f runs/faults.jsonl
+	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest tests/faults --findings runs/faults.jsonl $(PYTEST_ARGS); \
+	status=$$?; $(PY) tests/faults/table.py --findings runs/faults.jsonl --page docs/reference/faults.md; exit $$status
 
 bench: setup ## the short benchmarks, with a table
 	@$(PY) -m bench run --short

@@ -32,3 +32,12 @@ class Policy(Protocol):
             A chunk stamped with the newest observation's stamp; steps of shape (spec.chunk, 7) [m, rad, 0..1].
         """
         ...
+
+
+@runtime_checkable
+class Correctable(Protocol):
+    """A policy that a person may correct by a sentence while it drives."""
+
+    def correct(self, phrase: str) -> str:
+        """Follow `phrase` from the next chunk on; return why that is not possible, or nothing."""
+        ...

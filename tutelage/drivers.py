@@ -46,7 +46,7 @@ class PolicyDriver:
 
     def resume(self, gripper_opening: float) -> None:
         """Go on after a person has moved the arm; `gripper_opening` is what the gripper was last told (0..1)."""
-        self._arbiter.hand_back(gripper_opening)
+        self._arbiter.hand_over(gripper_opening)
 
     def command(self, observation: Observation) -> StepCommand:
         """Return the policy's step for this period; it is asked again when its chunk is due."""

@@ -70,9 +70,9 @@ class CameraWatch:
         settings = self._settings
         silent_s = (steady_ns - self._seen_ns) / NS_PER_S
         # before the first picture nothing drives: it may take its time
-        if silent_s > (settings.pause_s if self._seeing else settings.end_s):
+        if silent_s >= (settings.pause_s if self._seeing else settings.end_s):
             said = f"camera {self._name}: no picture for {silent_s:.2f} s: is it plugged in, does its node run?"
-            return said, silent_s > settings.end_s
+            return said, silent_s >= settings.end_s
         if self._same >= settings.frozen_frames and self._travel_m > settings.frozen_travel_m:
             return (
                 f"camera {self._name}: {self._same + 1} pictures are the same while the arm moved "

@@ -30,7 +30,8 @@ class SafetyLimits:
         joint_margin_rad: how near a joint may come to its limit.
         min_clearance_m: how near arm, hand and cell may come to each other.
         deadman_timeout_s: an enabling key that is not heard of for so long counts as released.
-        deadman_for_policy: a policy, too, may only move the arm while somebody holds the enabling key.
+        deadman_for_policy: whatever moves the arm by itself, too, may do so only while somebody holds the enabling key.
+        braking_s: a hold is where the arm is in so long at its measured velocity: about the time that it takes to stop.
         clear_quiet_s: a stop can be cleared once nobody has asked for motion for so long.
         clear_distance_m: and if the arm is not further than this from where it was stopped.
     """
@@ -54,6 +55,7 @@ class SafetyLimits:
     min_clearance_m: float = 0.01
     deadman_timeout_s: float = 0.2
     deadman_for_policy: bool = False
+    braking_s: float = 0.05
     clear_quiet_s: float = 0.5
     clear_distance_m: float = 0.02
 
@@ -92,6 +94,8 @@ class SafetyLimits:
         for name in ("max_refusals_in_a_row", "max_refusals_in_window"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.0 <= self.braking_s <= 0.2:
+            raise ConfigurationError(f"braking_s must be in [0, 0.2], got {self.braking_s}")
         for name in ("joint_margin_rad", "min_clearance_m", "clear_quiet_s"):
             value = getattr(self, name)
             if not 0.0 <= value < math.inf:

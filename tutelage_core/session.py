@@ -28,6 +28,7 @@ class DriveEvent(StrEnum):
     RESET_BEGUN = "RESET_BEGUN"
     RESET_DONE = "RESET_DONE"
     EPISODE_ENDED = "EPISODE_ENDED"
+    PHRASE = "PHRASE"  # a person corrects the policy by a sentence; the policy goes on driving
 
 
 _S, _E = DriveState, DriveEvent
@@ -41,6 +42,7 @@ TRANSITIONS: Mapping[tuple[DriveState, DriveEvent], DriveState] = {
     (_S.AUTONOMOUS, _E.PAUSE): _S.PAUSED,
     (_S.AUTONOMOUS, _E.EPISODE_ENDED): _S.PAUSED,
     (_S.AUTONOMOUS, _E.DEADMAN_PRESSED): _S.CORRECTING,
+    (_S.AUTONOMOUS, _E.PHRASE): _S.AUTONOMOUS,
     (_S.CORRECTING, _E.DEADMAN_RELEASED): _S.PAUSED,
     (_S.CORRECTING, _E.PAUSE): _S.PAUSED,
     (_S.CORRECTING, _E.EPISODE_ENDED): _S.PAUSED,

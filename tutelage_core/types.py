@@ -28,7 +28,8 @@ class Source(IntEnum):
     POLICY = 1
     HUMAN = 2
     EXPERT = 3
-    PHRASE = 4
+    PHRASE = 4  # the policy, following a phrase that a person put in
+    HOMING = 5
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hardware.arm import Arm
 from hardware.arms.franka import FrankaArm
 from tutelage_core.clock import Clock
@@ -9,7 +11,7 @@ from tutelage_core.config import from_mapping
 from tutelage_core.contract import RobotContract
 from tutelage_core.errors import UnknownNameError
 
-__all__ = ["FrankaArm", "arm_driver_names", "make_arm"]
+__all__ = ["FrankaArm", "arm_driver_names", "make_arm", "with_host"]
 
 _DRIVERS = {"franka": FrankaArm}
 
@@ -35,3 +37,10 @@ def make_arm(contract: RobotContract, clock: Clock) -> Arm:
         raise UnknownNameError("arm driver", contract.arm.driver, _DRIVERS, f"robot {contract.name}")
     options = from_mapping(dict(contract.arm.options), driver.Options, f"robot {contract.name}: arm options")
     return driver(contract, options, clock)
+
+
+def with_host(contract: RobotContract, host: str) -> RobotContract:
+    """Return the contract with another address of its arm's controller; empty leaves it as it is."""
+    if not host:
+        return contract
+    return replace(contract, arm=replace(contract.arm, options={**contract.arm.options, "host": host}))

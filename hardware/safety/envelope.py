@@ -60,13 +60,22 @@ class Envelope:
         return None
 
 
-def make_envelope(contract: RobotContract) -> Envelope | None:
-    """Return the envelope of a robot; None if its contract names no model.
+def make_model(contract: RobotContract) -> RobotModel | None:
+    """Return a robot's model in its cell; None if its contract names none.
 
     Raises:
         ConfigurationError: the model is missing, or its joints are not the contract's.
     """
     if not contract.arm.model:
         return None
-    model = RobotModel(robots_folder() / contract.arm.model, contract.arm.joints, contract.cell)
-    return Envelope(model, contract.safety)
+    return RobotModel(robots_folder() / contract.arm.model, contract.arm.joints, contract.cell)
+
+
+def make_envelope(contract: RobotContract) -> Envelope | None:
+    """Return the envelope of a robot; None if its contract names no model.
+
+    Raises:
+        ConfigurationError: the model is missing, or its joints are not the contract's.
+    """
+    model = make_model(contract)
+    return None if model is None else Envelope(model, contract.safety)

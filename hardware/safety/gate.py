@@ -1,8 +1,9 @@
 """The SafetyGate: the one way to the arm.
 
 It turns a TCP step into an absolute target, refuses what is not finite, stale, misshapen or far beyond a limit, and
-clamps only a small excess. A refusal makes the arm hold its *measured* pose: never zeros, never the last velocity.
-It runs in the process that owns the arm, after the network, and is the same object in the graph and in the loop.
+clamps only a small excess. A refusal makes the arm hold where, as it is measured, it comes to rest: never zeros, never
+the last velocity. It runs in the process that owns the arm, after the network, and is the same object in the graph and
+in the loop.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class SafetyGate:
         self._latch = StopLatch(limits)
         self._envelope, self._deadman = envelope, deadman
         self._enabled_sources = {Source.HUMAN} | (
-            {Source.POLICY, Source.PHRASE} if limits.deadman_for_policy else set()
+            {Source.POLICY, Source.PHRASE, Source.HOMING} if limits.deadman_for_policy else set()
         )
         self._armed = armed
         self._sender = ""
@@ -223,9 +224,8 @@ class SafetyGate:
         return decision
 
     def _hold(self, reason: Reason, command: StepCommand, state: ArmState) -> GateDecision:
-        pose = state.T_base_tcp
-        if is_plausible(pose):
-            self._target = Pose(pose.position.copy(), normalize_xyzw(pose.quaternion_xyzw))
+        if is_plausible(state.T_base_tcp):
+            self._target = self._rest(state)
         # else: nothing is measured, stay where the controller pulls already
         self._last_source = Source.HOLD
         self._pace.rest()
@@ -243,8 +243,10 @@ class SafetyGate:
         measured = Pose(state.T_base_tcp.position, normalize_xyzw(state.T_base_tcp.quaternion_xyzw))
         holds = command.source is Source.HOLD
         start = self._target
-        if start is None or (holds and self._last_source is not Source.HOLD):
+        if start is None:
             start = measured
+        elif holds and self._last_source is not Source.HOLD:
+            start = self._rest(state)
         # whoever asks to hold asks for no motion, whatever the step says
         shift, turn = step[:3] * (not holds), step[3:6] * (not holds)
         if holds and (shift != step[:3]).any():
@@ -277,6 +279,18 @@ class SafetyGate:
             ),
             detail,
         )
+
+    def _rest(self, state: ArmState) -> Pose:
+        """Return where a plausibly measured arm comes to rest: pulled back to where it was, it would swing."""
+        pose, position = state.T_base_tcp, state.T_base_tcp.position
+        ahead = state.tcp_velocity[:3] * self._limits.braking_s
+        length = norm(ahead)
+        if not length <= self._limits.max_step_m:  # so written that NaN fails
+            ahead = ahead * (self._limits.max_step_m / length) if math.isfinite(length) else np.zeros(3)
+        low, high = np.array(self._limits.workspace_min_m), np.array(self._limits.workspace_max_m)
+        # never further out of the box than it is
+        rest = np.clip(position + ahead, np.minimum(low, position), np.maximum(high, position))
+        return Pose(rest, normalize_xyzw(pose.quaternion_xyzw))
 
     def _kept_gripper(self, state: ArmState) -> float:
         """Return the last commanded opening; before any command the measured one: a refusal never opens a hand."""

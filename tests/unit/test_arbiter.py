@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tutelage_core.arbiter import Arbiter
+from tutelage_core.arbiter import HAND_OVER_STEPS, Arbiter
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.session import MOVING_STATES, DriveState
 from tutelage_core.types import ActionChunk, Source
@@ -19,12 +19,20 @@ POLICY_STEP = np.array([0.01, 0.0, 0.0, 0.0, 0.0, 0.1, 0.2])
 HUMAN_STEP = np.array([0.0, 0.02, 0.0, 0.0, 0.0, 0.0, 0.9])
 
 
-def arbiter(steps: int = 2) -> Arbiter:
+class Fed(Arbiter):
+    """An arbiter whose chunks a test can add to."""
+
+    def add_chunk(self, stamp_ns: int, steps: int = 2, phrase: str = "") -> None:
+        """Add policy steps for `stamp_ns`, `stamp_ns` + 100, ... [ns]."""
+        self._chunks.clear()
+        self._chunks.add(ActionChunk(stamp_ns, PERIOD_NS, np.tile(POLICY_STEP, (steps, 1)), phrase))
+
+
+def arbiter(steps: int = 2) -> Fed:
     """Return an arbiter with a human step, and with policy steps for the times 0, 100, ... [ns]."""
-    chunks = ChunkBuffer(1)
-    result = Arbiter(chunks)
+    result = Fed(ChunkBuffer(1))
     result.restart(0.5)
-    chunks.add(ActionChunk(0, PERIOD_NS, np.tile(POLICY_STEP, (steps, 1))))
+    result.add_chunk(0, steps)
     result.set_human_step(HUMAN_STEP)
     return result
 
@@ -109,11 +117,47 @@ def test_steps_of_the_chunk_are_not_changed_by_what_follows() -> None:
     np.testing.assert_array_equal(command.step, POLICY_STEP)
 
 
-def test_handing_back_forgets_the_chunk_keeps_counting_and_takes_the_gripper() -> None:
+def test_handing_over_forgets_the_chunk_keeps_counting_and_keeps_the_grip() -> None:
     deciding = arbiter()
     first = deciding.command(DriveState.AUTONOMOUS, 0)
-    deciding.hand_back(0.9)
+    deciding.hand_over()
     after = deciding.command(DriveState.AUTONOMOUS, PERIOD_NS)
     assert after.source is Source.HOLD  # the chunk had a step for this period
-    assert after.step[6] == 0.9
+    assert after.step[6] == first.step[6]
     assert after.sequence == first.sequence + 1
+
+
+@pytest.mark.parametrize("state", [DriveState.AUTONOMOUS, DriveState.CORRECTING])
+def test_new_driver_comes_to_full_speed_over_several_steps(state: DriveState) -> None:
+    driven = arbiter()
+    driven.hand_over()
+    asked = POLICY_STEP if state is DriveState.AUTONOMOUS else HUMAN_STEP
+    shares = []
+    for number in range(HAND_OVER_STEPS + 2):
+        driven.add_chunk(number * PERIOD_NS)
+        driven.set_human_step(HUMAN_STEP)
+        step = driven.command(state, number * PERIOD_NS).step
+        shares.append(np.linalg.norm(step[:6]) / np.linalg.norm(asked[:6]))
+        assert step[6] == asked[6], "the gripper is not slowed"
+    np.testing.assert_allclose(shares, [0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0])
+
+
+def test_steps_before_any_hand_over_are_not_slowed() -> None:
+    np.testing.assert_array_equal(arbiter().command(DriveState.AUTONOMOUS, 0).step, POLICY_STEP)
+
+
+def test_steps_that_follow_a_persons_phrase_say_so() -> None:
+    driven = arbiter()
+    driven.add_chunk(0, phrase="move left")
+    assert driven.command(DriveState.AUTONOMOUS, 0).source is Source.POLICY
+    driven.set_phrase("move left")
+    assert driven.command(DriveState.AUTONOMOUS, PERIOD_NS).source is Source.PHRASE
+    driven.add_chunk(2 * PERIOD_NS, phrase="move right")
+    assert driven.command(DriveState.AUTONOMOUS, 2 * PERIOD_NS).source is Source.POLICY
+
+
+def test_way_home_is_driven_only_while_resetting() -> None:
+    driven = arbiter()
+    driven.set_homing_step(HUMAN_STEP)
+    assert driven.command(DriveState.RESETTING, 0).source is Source.HOMING
+    assert driven.command(DriveState.PAUSED, PERIOD_NS).source is Source.HOLD

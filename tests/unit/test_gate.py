@@ -662,3 +662,32 @@ def test_burst_of_commands_cannot_outrun_the_rate_limit() -> None:
     admitted = [not bench.ask(tcp_step(0.02), age_s=0.099 * n).refused for n in (1, 2)]
     assert admitted == [False, False]
     assert not bench.ask(tcp_step(0.02)).refused, "a command at the control rate is heard again"
+
+
+@pytest.mark.parametrize("velocity", [(0.2, 0.0, 0.0), (0.0, -0.1, 0.05)])
+def test_moving_arm_is_held_where_it_comes_to_rest_not_pulled_back(velocity: tuple[float, ...]) -> None:
+    bench = Bench()
+    moving = replace(bench.state(), tcp_velocity=np.array([*velocity, 0.0, 0.0, 0.0]))
+    target = bench.ask(np.full(7, np.nan), state=replace(moving, stamp_ns=bench.now_ns + PERIOD_NS)).target
+    assert target is not None
+    ahead = target.T_base_tcp_target.position - moving.T_base_tcp.position
+    np.testing.assert_allclose(ahead, LIMITS.braking_s * np.array(velocity))
+
+
+@pytest.mark.parametrize("speed", [math.nan, math.inf, 1e300, 50.0])
+def test_senseless_velocity_moves_the_hold_by_no_more_than_a_step(speed: float) -> None:
+    bench = Bench()
+    moving = replace(bench.state(), tcp_velocity=np.array([speed, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    target = bench.ask(np.full(7, np.nan), state=replace(moving, stamp_ns=bench.now_ns + PERIOD_NS)).target
+    assert target is not None
+    ahead = target.T_base_tcp_target.position - moving.T_base_tcp.position
+    assert np.linalg.norm(ahead) <= LIMITS.max_step_m * (1 + 1e-9)
+
+
+def test_hold_of_an_arm_that_moves_outwards_stays_in_the_box() -> None:
+    bench = Bench()
+    bench.position = (LIMITS.workspace_max_m[0] - 0.001, 0.0, 0.25)
+    moving = replace(bench.state(), tcp_velocity=np.array([0.3, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    target = bench.ask(np.full(7, np.nan), state=replace(moving, stamp_ns=bench.now_ns + PERIOD_NS)).target
+    assert target is not None
+    assert target.T_base_tcp_target.position[0] == LIMITS.workspace_max_m[0]

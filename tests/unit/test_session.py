@@ -17,7 +17,13 @@ STATES_AND_EVENTS = list(itertools.product(DriveState, DriveEvent))
 EXPECTED = {
     S.STOPPED: {E.STOP: S.STOPPED, E.CLEAR_STOP: S.PAUSED},
     S.PAUSED: {E.STOP: S.STOPPED, E.START: S.AUTONOMOUS, E.DEADMAN_PRESSED: S.CORRECTING, E.RESET_BEGUN: S.RESETTING},
-    S.AUTONOMOUS: {E.STOP: S.STOPPED, E.PAUSE: S.PAUSED, E.EPISODE_ENDED: S.PAUSED, E.DEADMAN_PRESSED: S.CORRECTING},
+    S.AUTONOMOUS: {
+        E.STOP: S.STOPPED,
+        E.PAUSE: S.PAUSED,
+        E.EPISODE_ENDED: S.PAUSED,
+        E.DEADMAN_PRESSED: S.CORRECTING,
+        E.PHRASE: S.AUTONOMOUS,
+    },
     S.CORRECTING: {E.STOP: S.STOPPED, E.PAUSE: S.PAUSED, E.EPISODE_ENDED: S.PAUSED, E.DEADMAN_RELEASED: S.PAUSED},
     S.RESETTING: {E.STOP: S.STOPPED, E.PAUSE: S.PAUSED, E.RESET_DONE: S.PAUSED},
 }
@@ -112,6 +118,11 @@ def test_letting_the_deadman_go_never_gives_the_arm_back_to_the_policy(state: Dr
     if state is not S.AUTONOMOUS:  # there the policy drives already and no hand held the deadman
         assert after(state, E.DEADMAN_RELEASED) is not S.AUTONOMOUS
     assert after(S.CORRECTING, E.DEADMAN_RELEASED) is S.PAUSED
+
+
+def test_sentence_corrects_the_policy_while_it_drives_and_nobody_else() -> None:
+    assert {state for state in DriveState if Session(state).apply(E.PHRASE)} == {S.AUTONOMOUS}
+    assert after(S.AUTONOMOUS, E.PHRASE) is S.AUTONOMOUS
 
 
 def test_policy_drives_again_after_a_correction_only_by_start() -> None:

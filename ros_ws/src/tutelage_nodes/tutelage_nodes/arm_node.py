@@ -11,7 +11,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import Command
 
 from hardware.arm import Arm
-from hardware.arms import make_arm
+from hardware.arms import make_arm, with_host
 from hardware.safety.black_box import BlackBox
 from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
@@ -29,6 +29,9 @@ POLL_S = 0.02
 """How often a driver that has no topics of its own is asked for the arm's state [s]."""
 
 ARM_EVENTS = ("STOP", "CLEAR_STOP", "RESTART")
+FRESH_S = 0.25
+"""The arm's state may be so old when motion is asked for [s, steady]."""
+
 STATE_SILENCE_S = 1.0
 """Without an arm state for so long the diagnostics turn to ERROR [s, steady]."""
 
@@ -41,12 +44,14 @@ class ArmNodeParameters:
         robot: name of the robot's contract.
         black_box: folder in which a stop seals what happened before it.
         black_box_pictures: keep small pictures too; each costs the node the copy of a whole one.
+        arm_host: address of the arm's controller, instead of the contract's; empty for that.
         time: wall (ages are measured on the node's clock) or data (on the arm's own stamps: lock-step and fast twin).
     """
 
     robot: str = "twin"
     black_box: str = "runs/black_box"
     black_box_pictures: bool = True
+    arm_host: str = ""
     time: str = "wall"
 
 
@@ -60,7 +65,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
 
     def setup(self) -> None:
         """Connect the driver and open the topics."""
-        contract = load_contract(self.params.robot)
+        contract = with_host(load_contract(self.params.robot), self.params.arm_host)
         if self.params.time not in ("wall", "data"):
             raise UnknownNameError("time", self.params.time, ("wall", "data"), "node arm_node")
         self._limits = contract.safety
@@ -112,6 +117,16 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         if self.params.time == "wall" and silent_s > STATE_SILENCE_S:
             return False, f"no arm state for {silent_s:.1f} s", values
         return True, "ready", values
+
+    def missing(self) -> list[str]:
+        """Say what speaks against motion."""
+        if self._arm is None or self._state is None:
+            return ["no arm state yet: is the arm's controller running?"]
+        found = [f"stopped: {self._gate.latch}; send CLEAR_STOP once its cause is gone"] if self._gate.latch else []
+        silent_s = (self._steady.now_ns() - self._state_seen_ns) / NS_PER_S
+        if self.params.time == "wall" and silent_s > FRESH_S:
+            found.append(f"no arm state for {silent_s:.2f} s")
+        return found
 
     def _poll(self) -> None:
         try:

@@ -9,7 +9,7 @@ from tutelage_core.arbiter import Arbiter
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import MOVING_STATES, DriveState
-from tutelage_core.types import ActionChunk, EpisodeResult, FloatArray, StepCommand
+from tutelage_core.types import ActionChunk, EpisodeResult, FloatArray, Source, StepCommand
 from tutelage_nodes.episode_clock import EpisodeClock
 
 MOST_BAD_CHUNKS = 3
@@ -27,13 +27,20 @@ class Drive:
         self.pulse = EpisodeClock(self.chunks, period_ns)
         self.steps = 0
         self.interventions = 0
+        self.human_steps = 0
         self.bad_chunks = 0
 
-    def object_to(self, chunk: ActionChunk) -> str:
-        """Return why no step of this chunk may be taken, empty if it may be; count those in a row."""
-        objection = object_to_chunk(chunk.steps, self._limits)
-        self.bad_chunks = self.bad_chunks + 1 if objection else 0
-        return objection
+    def take(self, chunk: ActionChunk, not_before_ns: int) -> bool:
+        """Take a chunk; return False if it is of before `not_before_ns` [ns] or older than the last one.
+
+        Raises:
+            ValueError: no step of it may be taken; such chunks in a row are counted.
+        """
+        if objection := object_to_chunk(chunk.steps, self._limits):
+            self.bad_chunks += 1
+            raise ValueError(f"the policy's chunk is refused whole: {objection}")
+        self.bad_chunks = 0
+        return chunk.stamp_ns >= not_before_ns and self.chunks.add(chunk)
 
     @property
     def is_hopeless(self) -> bool:
@@ -44,10 +51,14 @@ class Drive:
         """Return the command for the period at `stamp_ns`, sent at `steady_ns` on the scaled steady clock."""
         self.pulse.sent(stamp_ns, steady_ns)
         self.arbiter.set_human_step(human_step)
+        command = self.arbiter.command(state, stamp_ns)
         self.steps += state in MOVING_STATES
-        return self.arbiter.command(state, stamp_ns)
+        self.human_steps += command.source is Source.HUMAN
+        return command
 
     def result(self, termination: str, stage_ms: Mapping[str, float], failure: str) -> EpisodeResult:
         """Return how the episode ended; `stage_ms` holds the mean of each stage [ms], `failure` its kind."""
         failed = "" if termination == "success" else failure
-        return EpisodeResult(termination == "success", self.steps, termination, self.interventions, stage_ms, failed)
+        return EpisodeResult(
+            termination == "success", self.steps, termination, self.interventions, stage_ms, failed, self.human_steps
+        )

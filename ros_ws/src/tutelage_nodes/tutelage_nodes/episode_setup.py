@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
+from std_srvs.srv import Trigger
 from tutelage_interfaces.action import RunEpisode
-from tutelage_interfaces.srv import Command, RecordEpisode, ResetPolicy, ResetScene
+from tutelage_interfaces.srv import Command, LabelEpisode, RecordEpisode, ResetPolicy, ResetScene, Sentence
 
 from tutelage_core.config import to_mapping
 from tutelage_core.types import EpisodeResult
 from tutelage_nodes import convert, topics
 
 SERVICE_WAIT_S = 5.0
+SCENE_WAIT_S = 1.0
+"""A robot's scene is mostly set by a person; a twin that sets it shows within this [s]."""
+
+DEFAULT_STEP_LIMIT = 600
+"""Of an episode for which neither goal nor task names a limit."""
+
 CALL_TIMEOUT_S = 3.0
 CALL_TRIES = 3
 CONNECT_PAUSE_S = 0.1
 CONNECT_TRIES = 50
+READY_LOOKS = 20
+READY_TRIES = 1
+"""A person waits for the answer of the check-list: a node that is dead is not asked thrice."""
+
 NOT_CONNECTED = "not connected"
 """An answer that begins so means: ask again."""
 
@@ -68,6 +79,12 @@ class EpisodeSetup:
         self._arm = node.create_client(Command, topics.ARM_EVENT)
         self._policy = node.create_client(ResetPolicy, topics.POLICY_RESET)
         self._recorder = node.create_client(RecordEpisode, topics.RECORD_EPISODE)
+        self._labels = node.create_client(LabelEpisode, topics.LABEL_EPISODE)
+        self._corrections = node.create_client(Sentence, topics.POLICY_CORRECT)
+        self._ready = {
+            peer: node.create_client(Trigger, topics.ready(peer))
+            for peer in ("arm_node", "policy_node", "recorder_node")
+        }
 
     def tell_arm(self, event: str, reason: str) -> Future:
         """Send an event to the arm without waiting."""
@@ -77,56 +94,85 @@ class EpisodeSetup:
         """Send an event to the arm and return its answer."""
         return await self._ask(self._arm, Command.Request(event=event, reason=reason, sender=self._sender))
 
-    async def begin(self, goal: RunEpisode.Goal) -> Scene:
-        """Reset the scene, restart the gate, reset the policy, open the recording."""
-        needed = {"twin_node": self._scene, "arm_node": self._arm, "policy_node": self._policy}
+    async def correct_policy(self, phrase: str) -> Sentence.Response:
+        """Hand a phrase to the policy and return its answer."""
+        return await self._ask(self._corrections, Sentence.Request(sentence=phrase))
+
+    async def label(self, request: LabelEpisode.Request) -> LabelEpisode.Response:
+        """Let the recorder keep a label and return its answer."""
+        return await self._ask(self._labels, request)
+
+    async def missing(self, peers: Sequence[str]) -> str:
+        """Return what these nodes lack before anything may move, each by name; empty if nothing."""
+        found = []
+        for peer in peers:
+            for _ in range(READY_LOOKS):
+                if self._ready[peer].service_is_ready():
+                    break
+                await self._pause(CONNECT_PAUSE_S)
+            answer = await self._ask(self._ready[peer], Trigger.Request(), READY_TRIES)
+            if not answer.success:
+                found.append(f"{peer}: {answer.message}")
+        return "; ".join(found)
+
+    def scene_is_served(self) -> bool:
+        """Return whether something sets the scene: a twin does; on a robot a person has to."""
+        return self._scene.service_is_ready() or self._scene.wait_for_service(timeout_sec=SCENE_WAIT_S)
+
+    async def begin(self, goal: RunEpisode.Goal, *, scene_needed: bool) -> Scene:
+        """Set the scene, restart the gate, reset the policy, open the recording.
+
+        Args:
+            goal: the episode; without a policy if a hand drives it.
+            scene_needed: refuse when nothing sets the scene; else the person who was asked has set it.
+        """
+        by_hand = goal.driver == "hand"
+        needed: dict[str, Client] = {"twin_node": self._scene} if scene_needed else {}
+        needed["arm_node"] = self._arm
+        if not by_hand:
+            needed["policy_node"] = self._policy
         if goal.record:
             needed["recorder_node"] = self._recorder
         for name, client in needed.items():
             if not self._reachable(client):
                 return Scene(refusal=f"{name} does not answer on {client.srv_name}: is it running?")
-        scene = await self._ask(self._scene, ResetScene.Request(task=goal.task, seed=goal.seed))
+        episode = goal.episode or f"{goal.task or 'task'}-{goal.seed}"
+        scene = ResetScene.Response(accepted=True, instruction=goal.task, step_limit=DEFAULT_STEP_LIMIT)
+        scene.stamp = self._node.get_clock().now().to_msg()
+        if self._scene.service_is_ready():
+            scene = await self._ask(self._scene, ResetScene.Request(task=goal.task, seed=goal.seed))
         if not scene.accepted:
             return Scene(refusal=scene.message)
-        not_before = scene.stamp
-        requests = [
-            ("arm_node", self._arm, Command.Request(event="RESTART", reason="episode begins", sender=self._sender)),
-            (
-                "policy_node",
-                self._policy,
-                ResetPolicy.Request(task=scene.instruction, seed=goal.seed, not_before=not_before),
-            ),
-        ]
-        episode = goal.episode or f"{goal.task or 'task'}-{goal.seed}"
+        not_before, instruction = scene.stamp, scene.instruction
+        restart = Command.Request(event="RESTART", reason="episode begins", sender=self._sender)
+        requests: list[tuple[str, Client, Any]] = [("arm_node", self._arm, restart)]
+        if not by_hand:
+            reset = ResetPolicy.Request(task=instruction, seed=goal.seed, not_before=not_before)
+            requests.append(("policy_node", self._policy, reset))
         if goal.record:
             metadata = {
                 "task": goal.task,
-                "instruction": scene.instruction,
+                "instruction": instruction,
                 "seed": goal.seed,
                 "start_stamp_ns": convert.to_ns(not_before),
             }
-            requests.append(
-                (
-                    "recorder_node",
-                    self._recorder,
-                    RecordEpisode.Request(
-                        open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before
-                    ),
-                )
+            opening = RecordEpisode.Request(
+                open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before
             )
-        answers = {}
+            requests.append(("recorder_node", self._recorder, opening))
+        replan_every = 1
         for name, client, request in requests:
-            answers[name] = await self._ask_until_accepted(client, request)
-            if not answers[name].accepted:
-                return Scene(refusal=f"{name}: {answers[name].message}")
+            answer = await self._ask_until_accepted(client, request)
+            if not answer.accepted:
+                return Scene(refusal=f"{name}: {answer.message}")
+            replan_every = getattr(answer, "replan_every", replan_every)
         for _ in range(CONNECT_TRIES):
             if self._is_heard():
                 break
             await self._pause(CONNECT_PAUSE_S)
         else:
             return Scene(refusal=f"arm_node does not listen on {topics.ARM_COMMAND}")
-        policy = answers["policy_node"]
-        return Scene("", episode, scene.instruction, convert.to_ns(not_before), scene.step_limit, policy.replan_every)
+        return Scene("", episode, instruction, convert.to_ns(not_before), scene.step_limit, replan_every)
 
     async def end(self, goal: RunEpisode.Goal, episode: str, result: EpisodeResult) -> str:
         """Close the recording; return the file written, or why there is none."""
@@ -147,18 +193,18 @@ class EpisodeSetup:
             await self._pause(CONNECT_PAUSE_S)
         return answer
 
-    async def _ask(self, client: Client, request: Any) -> Any:
+    async def _ask(self, client: Client, request: Any, tries: int = CALL_TRIES) -> Any:
         """Call a service; an answer that is lost while the two ends discover each other is asked for again.
 
         Every service asked here may be asked twice: the second call changes nothing more.
         """
-        for _ in range(CALL_TRIES):
+        for _ in range(tries):
             answered = client.call_async(request)
             await self._either(answered, CALL_TIMEOUT_S)
             if answered.done():
                 return answered.result()
             client.remove_pending_request(answered)
-        return client.srv_type.Response(message=f"no answer on {client.srv_name} to {CALL_TRIES} calls")
+        return client.srv_type.Response(message=f"no answer on {client.srv_name} to {tries} calls: is it running?")
 
     async def _pause(self, duration_s: float) -> None:
         await self._either(Future(), duration_s)

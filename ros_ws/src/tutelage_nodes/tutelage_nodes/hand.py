@@ -1,4 +1,4 @@
-"""The hand at a teleoperation device, as the session hears it: pressed, released, silent."""
+"""The hand at a teleoperation device, as the session hears it: pressed, released, silent, and its buttons."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ import numpy as np
 from rclpy.node import Node
 from tutelage_interfaces import msg as ti
 
+from hardware.safety.profiles import find_profile
+from hardware.teleop import TeleopInput
+from hardware.teleop_devices.stream import StreamDevice, StreamMessage, StreamOptions
 from tutelage_core.clock import Clock
-from tutelage_core.contract import NS_PER_S
+from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import DriveEvent
-from tutelage_core.types import STEP_SIZE, FloatArray
-from tutelage_nodes import topics
+from tutelage_core.types import FloatArray
+from tutelage_nodes import convert, topics
+
+BUTTON_EVENTS = {"stop": DriveEvent.STOP, "pause": DriveEvent.PAUSE, "resume": DriveEvent.START}
+"""What a button of this name asks for when it is pressed."""
 
 
 class Hand:
     """Turns teleoperation messages into events and steps. Liveness is on the steady clock.
 
-    A key that is held already when the first message comes does not count: it must be pressed anew. A device that is
-    silent for `timeout_s` has let go.
+    What may be believed of a message is `StreamDevice`'s business: a key that is held already when the first message
+    comes does not count, late and disordered messages are dropped, what is not finite lets go, and of two devices the
+    second one waits until the first has fallen silent.
     """
 
     def __init__(
-        self, node: Node, clock: Clock, period_s: float, timeout_s: float, tell: Callable[[DriveEvent, str], None]
+        self,
+        node: Node,
+        clock: Clock,
+        period_s: float,
+        limits: SafetyLimits,
+        tell: Callable[[DriveEvent, str], None],
     ) -> None:
         """Listen on `node`.
 
@@ -31,15 +43,22 @@ class Hand:
             node: whose topic it is.
             clock: steady clock.
             period_s: control period: a step is the twist times this [s].
-            timeout_s: silence after which the key counts as released [s].
-            tell: called with each press and release, and why.
+            limits: how long a silent device counts as held, and how fast a hand may go.
+            tell: called with each press, release and button, and why.
         """
-        self._clock, self._period_s, self._timeout_ns, self._tell = clock, period_s, round(timeout_s * NS_PER_S), tell
-        self._heard_ns: int | None = None
-        self._sequence = -1
-        self._device = ""
+        self._period_s, self._tell = period_s, tell
+        profile = find_profile(limits.speed_profile)
+        self._timeout_ms = 1e3 * limits.deadman_timeout_s
+        options = StreamOptions(
+            max_speed_m_s=profile.max_speed_m_s,
+            max_turn_rad_s=profile.max_speed_rad_s,
+            speed_profile=profile.name,
+            timeout_s=limits.deadman_timeout_s,
+        )
+        self._device = StreamDevice(options, clock)
+        self._sender, self._says_held = "", False
         self._held = False
-        self._released_once = False
+        self._buttons: frozenset[str] = frozenset()
         self._step: FloatArray | None = None
         node.create_subscription(ti.TeleopInput, topics.TELEOP, self._on_input, topics.reliable())
 
@@ -48,33 +67,32 @@ class Hand:
         """The step for this control period, shape (7,) [m, rad, 0..1]; None while the key is not held."""
         return self._step if self._held else None
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was dropped, and how often."""
+        return self._device.counters
+
     def look(self) -> None:
-        """Let go of a device that has been silent for too long; call it often."""
-        if self._held and self._heard_ns is not None and self._clock.now_ns() - self._heard_ns > self._timeout_ns:
-            self._release(f"no word from {self._device} for {self._timeout_ns / 1e6:.0f} ms")
+        """Take what the hand asks for now, and let go of a device that is silent; call it often."""
+        asked = self._device.read()
+        pressed, self._buttons = asked.buttons - self._buttons, asked.buttons
+        for button in sorted(pressed & BUTTON_EVENTS.keys()):
+            self._tell(BUTTON_EVENTS[button], f"{self._sender}: button {button}")
+        if asked.deadman:
+            self._step = np.append(asked.twist * self._period_s, asked.gripper_opening)
+        if asked.deadman and not self._held:
+            self._held = True
+            self._tell(DriveEvent.DEADMAN_PRESSED, f"{self._sender} pressed")
+        elif self._held and not asked.deadman:
+            self._held, self._step = False, None
+            silent = f"no word from {self._sender} for {self._timeout_ms:.0f} ms"
+            self._tell(DriveEvent.DEADMAN_RELEASED, silent if self._says_held else f"{self._sender} released")
 
     def _on_input(self, message: ti.TeleopInput) -> None:
-        if message.device != self._device:
-            if self._held:
-                return  # one hand at a time: the other one waits until this one lets go
-            self._device, self._sequence, self._released_once = message.device, -1, False
-        restarted = message.sequence <= 1 < self._sequence
-        if message.sequence <= self._sequence and not restarted:
-            return
-        self._sequence, self._heard_ns = message.sequence, self._clock.now_ns()
         linear, angular = message.twist.linear, message.twist.angular
-        step = np.empty(STEP_SIZE)
-        step[:6] = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z]) * self._period_s
-        step[6] = message.gripper_opening
-        self._step = step
-        if not message.deadman:
-            self._released_once = True
-            if self._held:
-                self._release(f"{self._device} released")
-        elif self._released_once and not self._held:
-            self._held = True
-            self._tell(DriveEvent.DEADMAN_PRESSED, f"{self._device} pressed")
-
-    def _release(self, why: str) -> None:
-        self._held, self._step, self._released_once = False, None, True
-        self._tell(DriveEvent.DEADMAN_RELEASED, why)
+        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+        asked = TeleopInput(twist, message.gripper_opening, message.deadman, frozenset(message.buttons))
+        stamp_ns = convert.to_ns(message.header.stamp)
+        if self._device.offer(StreamMessage(message.device, message.sequence, stamp_ns, asked)):
+            self._sender, self._says_held = message.device, message.deadman
+        self.look()

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from tutelage_core.clock import Clock
 from tutelage_core.contract import NS_PER_S
 from tutelage_nodes import convert, topics
+from tutelage_nodes.one_graph import PeerProcess
 
 PERIOD_S = 0.04
 
@@ -36,17 +37,27 @@ class Heartbeat:
 
 
 class Pulse:
-    """Listens to another node's heartbeat, on the listener's own steady clock."""
+    """Says when another node is dead.
 
-    def __init__(self, node: Node, other: str, clock: Clock) -> None:
-        """Listen on `node` to the node named `other`."""
-        self._clock, self.other = clock, other
+    Two signs: its process has ended (known at once, on the same machine), or its heartbeat is silent on the listener's
+    own steady clock.
+    """
+
+    def __init__(self, node: Node, other: str, clock: Clock, silence_s: float) -> None:
+        """Listen on `node` to the node named `other`; it is dead after `silence_s` [s] of silence."""
+        self._clock, self.other, self._silence_s = clock, other, silence_s
         self._heard_ns: int | None = None
+        self._process = PeerProcess(f"/{other}")
         node.create_subscription(Time, topics.heartbeat(other), self._on_beat, topics.newest())
 
-    def silent_s(self) -> float:
-        """Return for how long nothing was heard [s]; 0 as long as it was never heard at all."""
-        return 0.0 if self._heard_ns is None else (self._clock.now_ns() - self._heard_ns) / NS_PER_S
+    def trouble(self) -> str:
+        """Return what is wrong with the other node, empty if nothing is or if it was never heard."""
+        if self._process.has_ended():
+            return f"the process of {self.other} has ended: start it again"
+        if self._heard_ns is None:
+            return ""
+        silent_s = (self._clock.now_ns() - self._heard_ns) / NS_PER_S
+        return f"{self.other} is silent for {silent_s:.2f} s: has it died?" if silent_s > self._silence_s else ""
 
     def _on_beat(self, _: Time) -> None:
         self._heard_ns = self._clock.now_ns()

@@ -14,6 +14,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from std_srvs.srv import Trigger
 
 from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
@@ -94,6 +95,10 @@ class TutelageNode(LifecycleNode, Generic[P]):
         """Return whether all is well, a sentence, and values worth seeing."""
         return True, "running", {}
 
+    def missing(self) -> list[str]:
+        """Return what this node lacks before anything may move: a sentence each, with what to do about it."""
+        return []
+
     def count(self, what: str) -> None:
         """Count an event; the counts are published."""
         self.counters[what] = self.counters.get(what, 0) + 1
@@ -106,12 +111,18 @@ class TutelageNode(LifecycleNode, Generic[P]):
             self.get_logger().fatal(str(error))
             return TransitionCallbackReturn.FAILURE
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self.create_service(Trigger, topics.ready(self.get_name()), self._on_ready)
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Tear down."""
         self.teardown()
         return TransitionCallbackReturn.SUCCESS
+
+    def _on_ready(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        missing = self.missing()
+        response.success, response.message = not missing, "; ".join(missing)
+        return response
 
     def _publish_diagnostics(self) -> None:
         well, sentence, values = self.diagnose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +17,9 @@ DISCOVERY_S = 0.5
 """How long a starting node looks for another one of its name on other machines [s]."""
 
 DISCOVERY_LOOK_S = 0.1
+
+_LOCK = struct.Struct("hhqqi4x")
+"""The kernel's `struct flock` on 64-bit Linux: kind, whence, start, length, owner."""
 
 
 class DuplicateGraphError(TutelageError):
@@ -37,13 +41,12 @@ class NameClaim:
         """
         self._node = node
         self._domain = os.environ.get("ROS_DOMAIN_ID", "0")
-        folder = Path(tempfile.gettempdir()) / f"tutelage-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        name = node.get_fully_qualified_name().replace("/", ".")
-        self._file = (folder / f"domain-{self._domain}{name}.lock").open("w", encoding="utf-8")
+        file = _claim_file(node.get_fully_qualified_name())
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        self._file = file.open("w", encoding="utf-8")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             self._file.close()
             raise self._taken() from None
         self._look_around()
@@ -60,3 +63,36 @@ class NameClaim:
             f"another '{self._node.get_fully_qualified_name()}' runs in ROS domain {self._domain}: "
             "stop that graph first, or choose another domain (ROS_DOMAIN_ID)"
         )
+
+
+class PeerProcess:
+    """Tells at once when another node's process on this machine has ended, however it ended: its claim is gone.
+
+    A claim is looked at, never taken. A node on another machine has none here: nothing is known of it then.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Watch the node of this fully qualified `name`."""
+        self._path = _claim_file(name)
+        self._file: int | None = None
+        self._was_alive = False
+
+    def has_ended(self) -> bool:
+        """Return whether the node was seen alive and its process is gone since."""
+        alive = self._is_claimed()
+        self._was_alive = self._was_alive or alive
+        return self._was_alive and not alive
+
+    def _is_claimed(self) -> bool:
+        try:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR)
+            asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            return _LOCK.unpack(fcntl.fcntl(self._file, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK
+        except OSError:
+            return False
+
+
+def _claim_file(name: str) -> Path:
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    return Path(tempfile.gettempdir()) / f"tutelage-{os.getuid()}" / f"domain-{domain}{name.replace('/', '.')}.lock"

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import Command, ResetPolicy
+from tutelage_interfaces.srv import Command, ResetPolicy, Sentence
 
-from policies.policy import Policy
+from policies.policy import Correctable, Policy
 from policies.registry import find_checkpoint, load_policy
 from tutelage_core.assembler import ObservationAssembler
 from tutelage_core.camera_watch import CameraWatch, CameraWatchSettings
@@ -28,7 +28,7 @@ from tutelage_nodes.heartbeat import Heartbeat
 from tutelage_nodes.node import TutelageNode, run_node
 
 WARM_UP_THOUGHTS = 5
-LOOK_S = 0.02
+LOOK_S = 0.01
 """How often the cameras are looked after [s]."""
 
 
@@ -93,6 +93,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
         self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
         self.create_service(ResetPolicy, topics.POLICY_RESET, self._on_reset)
+        self.create_service(Sentence, topics.POLICY_CORRECT, self._on_correct)
 
     def _warm_up(self) -> None:
         """Think a few times about nothing: a network's first thoughts take many times as long as the later ones."""
@@ -119,6 +120,10 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             self._reported = event
             self.get_logger().error(self._trouble)
             self._session.call_async(Command.Request(event=event, reason=self._trouble, sender=self.get_name()))
+
+    def missing(self) -> list[str]:
+        """Name the cameras that are silent or frozen."""
+        return [self._trouble] if self._trouble else []
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say how long the policy thinks."""
@@ -188,6 +193,15 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._policy.reset(request.task, request.seed)
         response.accepted = True
         response.replan_every = self._policy.spec.replan_every
+        return response
+
+    def _on_correct(self, request: Sentence.Request, response: Sentence.Response) -> Sentence.Response:
+        if isinstance(self._policy, Correctable):
+            response.message = self._policy.correct(request.sentence)
+            self._chunks.clear()  # think again at once
+        else:
+            response.message = f"policy {self._policy.spec.name} takes no phrases"
+        response.accepted = not response.message
         return response
 
 

@@ -14,10 +14,11 @@ from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import RecordEpisode
+from tutelage_interfaces.srv import LabelEpisode, RecordEpisode
 
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.contract import load_contract
+from tutelage_core.episodes.labels import Label, add_label
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import TutelageError
@@ -77,12 +78,25 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
             # raw: while no episode is open, a message costs no more than its copy
             self.create_subscription(kind, topic, partial(self._on_raw, topic), topics.reliable(BACKLOG), raw=True)
         self.create_service(RecordEpisode, topics.RECORD_EPISODE, self._on_record)
+        self.create_service(LabelEpisode, topics.LABEL_EPISODE, self._on_label)
 
     def teardown(self) -> None:
         """Keep what was recorded of an unfinished episode as a partial one."""
         if self._writer is not None:
             self._writer.abort("recorder_node ended")
             self._writer = None
+
+    def missing(self) -> list[str]:
+        """Name the topics on which nothing has come yet."""
+        silent = self._silent_topics()
+        return [f"nothing has come on {', '.join(silent)}"] if silent else []
+
+    def _silent_topics(self) -> list[str]:
+        # a topic counts as connected once something has come: that a publisher is known says too little
+        needed = [*map(topics.camera_image, self._cameras), topics.ARM_STATE]
+        if self.count_publishers(topics.TWIN_TASK_STATUS):
+            needed.append(topics.TWIN_TASK_STATUS)
+        return [topic for topic in needed if topic not in self._newest]
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say whether an episode is open."""
@@ -165,12 +179,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         return response
 
     def _begin(self, episode: str, data: dict[str, object], not_before_ns: int) -> None:
-        # a topic counts as connected once something has come: that a publisher is known says too little
-        topics_needed = [*map(topics.camera_image, self._cameras), topics.ARM_STATE]
-        if self.count_publishers(topics.TWIN_TASK_STATUS):
-            topics_needed.append(topics.TWIN_TASK_STATUS)
-        silent = [topic for topic in topics_needed if topic not in self._newest]
-        if silent:
+        if silent := self._silent_topics():
             raise TutelageError(f"{NOT_CONNECTED}: nothing has come on {', '.join(silent)}")
         if self._writer is not None:
             self._writer.abort("another episode began")
@@ -182,6 +191,17 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._episode = episode
         for topic, raw in tuple(self._newest.items()):
             self._read(topic, raw)
+
+    def _on_label(self, request: LabelEpisode.Request, response: LabelEpisode.Response) -> LabelEpisode.Response:
+        label = Label(
+            self.get_clock().now().nanoseconds, request.success, request.failure, request.phrase, request.author
+        )
+        try:
+            response.message = f"kept in {add_label(Path(self.params.folder), request.episode, label)}"
+            response.accepted = True
+        except (TutelageError, OSError) as error:
+            response.message = str(error)
+        return response
 
     async def _drain(self, steps: int) -> None:
         """Wait for messages that are still on their way: a service call may overtake them."""

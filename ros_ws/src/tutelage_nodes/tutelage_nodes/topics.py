@@ -15,10 +15,18 @@ ARM_EVENT = "/arm/event"
 TELEOP = "/teleop/input"
 POLICY_CHUNK = "/policy/chunk"
 POLICY_RESET = "/policy/reset"
+POLICY_CORRECT = "/policy/correct"
 SESSION_STATE = "/session/state"
 SESSION_EVENT = "/session/event"
+SESSION_STOP = "/session/stop"
+SESSION_RESET = "/session/reset"
+SESSION_ARM = "/session/arm"
+SESSION_TASK = "/session/task"
+SESSION_CORRECT = "/session/correct"
+SESSION_LABEL = "/session/label"
 RUN_EPISODE = "/session/run_episode"
 RECORD_EPISODE = "/recorder/record_episode"
+LABEL_EPISODE = "/recorder/label_episode"
 TWIN_LINK_STATE = "/twin/arm_link/state"
 TWIN_LINK_TARGET = "/twin/arm_link/target"
 TWIN_TASK_STATUS = "/twin/task_status"
@@ -31,6 +39,11 @@ FAULTS = "/faults/inject"
 def heartbeat(node: str) -> str:
     """Return the topic of a node's signs of life (builtin_interfaces/Time)."""
     return f"/{node}/heartbeat"
+
+
+def ready(node: str) -> str:
+    """Return the service that says what a node lacks before anything may move (std_srvs/Trigger)."""
+    return f"/{node}/ready"
 
 
 def camera_image(camera: str) -> str:

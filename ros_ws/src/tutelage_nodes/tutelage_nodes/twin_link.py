@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode
@@ -20,6 +21,7 @@ class TwinLinkArm:
         self._node, self._on_state = node, on_state
         self._state: ArmState | None = None
         self._stopped = ""
+        self._held: ArmCommand | None = None
         self._connected = False
 
     def connect(self) -> None:
@@ -52,7 +54,8 @@ class TwinLinkArm:
     def stop(self, reason: str) -> None:
         """Hold the measured pose and latch."""
         if self._connected and self._state is not None and not self._stopped:
-            self.send(ArmCommand(self._state.stamp_ns, self._state.T_base_tcp, self._state.gripper_opening))
+            self._held = ArmCommand(self._state.stamp_ns, self._state.T_base_tcp, self._state.gripper_opening)
+            self.send(self._held)
         self._stopped = reason or "stopped"
 
     def recover(self) -> None:
@@ -74,5 +77,11 @@ class TwinLinkArm:
         state = convert.from_arm_state_msg(message)
         if self._state is not None and state.stamp_ns == self._state.stamp_ns:
             self._node.count("states_repeated")  # type: ignore[attr-defined]
+            self._let_time_pass(state)
         self._state = state
         self._on_state(state)
+
+    def _let_time_pass(self, state: ArmState) -> None:
+        """Go on holding: in lock-step a stopped arm would stop time as well, and never come to rest."""
+        if self._stopped and self._held is not None:
+            self._targets.publish(convert.to_arm_target_msg(dataclasses.replace(self._held, stamp_ns=state.stamp_ns)))

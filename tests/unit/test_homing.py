@@ -1,0 +1,52 @@
+"""The way home: up, across, and never longer than half a legal step."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.unit.gate_samples import LIMITS
+from tutelage_core.homing import HomingPath
+from tutelage_core.rotations import multiply_xyzw, rotation_vector_to_xyzw
+from tutelage_core.types import FloatArray, Pose
+
+pytestmark = pytest.mark.unit
+
+DOWN = np.array([1.0, 0.0, 0.0, 0.0])
+HOME = Pose(np.array([0.45, 0.0, 0.25]), DOWN)
+
+
+def walk(start: Pose) -> list[Pose]:
+    """Return the poses of an arm that follows every step, from `start` until it is home."""
+    path, poses = HomingPath(HOME, LIMITS), [start]
+    while not path.arrived(poses[-1]):
+        step = path.step(poses[-1])
+        poses.append(moved(poses[-1], step))
+        assert len(poses) < 1000
+    return poses
+
+
+def moved(pose: Pose, step: FloatArray) -> Pose:
+    return Pose(pose.position + step[:3], multiply_xyzw(rotation_vector_to_xyzw(step[3:6]), pose.quaternion_xyzw))
+
+
+@pytest.mark.parametrize("place", [(0.6, 0.2, 0.02), (0.45, 0.0, 0.02), (0.3, -0.2, 0.4), (0.45, 0.01, 0.5)])
+def test_every_step_is_at_most_half_a_legal_one_and_the_way_ends_at_home(place: tuple[float, float, float]) -> None:
+    tilted = multiply_xyzw(rotation_vector_to_xyzw(np.array([0.3, -0.4, 1.0])), DOWN)
+    poses = walk(Pose(np.array(place), tilted))
+    lengths = [np.linalg.norm(b.position - a.position) for a, b in itertools.pairwise(poses)]
+    assert max(lengths) <= 0.5 * LIMITS.max_step_m * (1 + 1e-9)
+    assert np.linalg.norm(poses[-1].position - HOME.position) <= 0.005
+
+
+def test_low_arm_goes_straight_up_before_it_goes_across() -> None:
+    poses = walk(Pose(np.array([0.6, 0.2, 0.02]), DOWN))
+    low = [pose for pose in poses if pose.position[2] < 0.24]
+    assert len(low) > 3
+    assert all(np.allclose(pose.position[:2], (0.6, 0.2)) for pose in low)
+
+
+def test_gripper_opens_on_the_way() -> None:
+    assert HomingPath(HOME, LIMITS).step(Pose(np.array([0.5, 0.0, 0.1]), DOWN))[6] == 1.0
