@@ -32,6 +32,8 @@ class SafetyLimits:
         deadman_timeout_s: an enabling key that is not heard of for so long counts as released.
         deadman_for_policy: whatever moves the arm by itself, too, may do so only while somebody holds the enabling key.
         braking_s: a hold is where the arm is in so long at its measured velocity: about the time that it takes to stop.
+        max_contact_force_n: a force beyond this, felt for three states in a row (or twice as much felt once), stops the
+            arm; 0 for none.
         clear_quiet_s: a stop can be cleared once nobody has asked for motion for so long.
         clear_distance_m: and if the arm is not further than this from where it was stopped.
     """
@@ -56,6 +58,7 @@ class SafetyLimits:
     deadman_timeout_s: float = 0.2
     deadman_for_policy: bool = False
     braking_s: float = 0.05
+    max_contact_force_n: float = 60.0
     clear_quiet_s: float = 0.5
     clear_distance_m: float = 0.02
 
@@ -96,7 +99,7 @@ class SafetyLimits:
                 raise ConfigurationError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0.0 <= self.braking_s <= 0.2:
             raise ConfigurationError(f"braking_s must be in [0, 0.2], got {self.braking_s}")
-        for name in ("joint_margin_rad", "min_clearance_m", "clear_quiet_s"):
+        for name in ("joint_margin_rad", "min_clearance_m", "clear_quiet_s", "max_contact_force_n"):
             value = getattr(self, name)
             if not 0.0 <= value < math.inf:
                 raise ConfigurationError(f"{name} must be at least 0 and finite, got {value}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.safety.contact import ContactWatch
 from hardware.safety.deadman import Deadman
 from hardware.safety.envelope import Envelope, make_envelope
 from hardware.safety.latch import StopLatch
@@ -78,6 +79,7 @@ class SafetyGate:
         self._bounds = MotionBounds(limits)
         self._pace = Pace(limits, find_profile(limits.speed_profile))
         self._latch = StopLatch(limits)
+        self._contact = ContactWatch(limits)
         self._envelope, self._deadman = envelope, deadman
         self._enabled_sources = {Source.HUMAN} | (
             {Source.POLICY, Source.PHRASE, Source.HOMING} if limits.deadman_for_policy else set()
@@ -112,9 +114,17 @@ class SafetyGate:
         held = state.T_base_tcp if state is not None and is_plausible(state.T_base_tcp) else self._target
         self._latch.stop(cause, held)
 
+    def feel(self, state: ArmState) -> bool:
+        """Judge the force that a new state measures; return whether it has just stopped the arm."""
+        cause = self._contact.feel(state)
+        if not cause or self._latch.cause:
+            return False
+        self.stop(cause, state)
+        return True
+
     def why_not_clear(self, state: ArmState, now_ns: int) -> str:
         """Return why an operator may not clear the stop yet, empty if that is all right."""
-        return self._latch.why_not_clear(state, now_ns)
+        return self._contact.why_not_clear(state) or self._latch.why_not_clear(state, now_ns)
 
     def clear_stop(self, now_ns: int | None = None) -> None:
         """Leave the latch. Nothing moves by itself: the next command starts from the measured pose.

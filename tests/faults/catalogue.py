@@ -37,7 +37,7 @@ CATALOGUE: Mapping[int, Fault] = {
     9: Fault(
         "network parted for 5 s, 60 s", "bounded queues, no duplicates", missing="there is no learner or page yet"
     ),
-    10: Fault("disk full", "the episode ends cleanly, old data stays sound", missing="not played"),
+    10: Fault("disk full", "the episode ends cleanly, old data stays sound", {"lost_steps": 0}),
     11: Fault("recorder killed", "earlier episodes stay sound, the open one is marked", {"lost_steps": 0}),
     12: Fault("checkpoint damaged", "refused by name, the one in use stays", {"loads": 0}),
     13: Fault(
@@ -49,7 +49,7 @@ CATALOGUE: Mapping[int, Fault] = {
         "stop in motion", "at rest, latched; nothing moves after the release", {"t_tcp_stop_ms": 200, "motions": 0}
     ),
     17: Fault("reward node hangs or gives NaN", "marked missing, skipped", missing="there is no reward node yet"),
-    18: Fault("contact with what no model knows", "the measured force stops the arm", missing="no force stop yet"),
+    18: Fault("contact with what no model knows", "the measured force stops the arm", {"pressing_n": 60}),
     19: Fault(
         "brought up and torn down 200 times",
         "no orphan, no leak",

@@ -12,11 +12,14 @@ import numpy as np
 from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
 from sim.twin import Twin
-from tutelage_core.contract import NS_PER_S, load_contract
+from tutelage_core.contract import NS_PER_S, RobotContract, load_contract
 from tutelage_core.types import ArmCommand, ArmState, FloatArray, Source, StepCommand
 
 SLICE_NS = 10_000_000
 """Simulated time between two looks of the watchdog and two measurements [ns]; `arm_node` looks as often."""
+
+SLICES_PER_STATE = 2
+"""The arm's state is published at 50 Hz."""
 
 STILL_RAD_S = 0.01
 STILL_M_S = 0.02
@@ -35,20 +38,22 @@ class Row:
         speed_rad_s: largest joint speed [rad/s].
         tcp_m_s: TCP speed [m/s].
         position: of the TCP, shape (3,) [m].
+        force_n: what the robot truly presses with on anything [N].
     """
 
     steady_ns: int
     speed_rad_s: float
     tcp_m_s: float
     position: FloatArray
+    force_n: float
 
 
 class Rig:
     """A robot whose sender and clocks the test plays."""
 
-    def __init__(self, profile: str = "reduced", seed: int = 0) -> None:
+    def __init__(self, profile: str = "reduced", seed: int = 0, contract: RobotContract | None = None) -> None:
         """Arm the gate with the speed profile of this name; the twin's episode is drawn from `seed`."""
-        contract = load_contract("twin")
+        contract = contract or load_contract("twin")
         self.contract = replace(contract, safety=replace(contract.safety, speed_profile=profile))
         self.limits = self.contract.safety
         self.twin = Twin(self.contract, "PickCube", seed)
@@ -103,12 +108,15 @@ class Rig:
             self.twin.advance(self._target, SLICE_NS)
             self.steady_ns += SLICE_NS
             state = self.state()
+            if len(self.rows) % SLICES_PER_STATE == 0 and self.gate.feel(state):
+                self._target = ArmCommand(self.now_ns, state.T_base_tcp, state.gripper_opening)
             self.rows.append(
                 Row(
                     self.steady_ns,
                     float(np.abs(state.joint_velocities).max()),
                     float(np.linalg.norm(state.tcp_velocity[:3])),
                     state.T_base_tcp.position.copy(),
+                    self.twin.contact_force_n(),
                 )
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from rig import Rig
 from scoreboard import Scoreboard
 
 from hardware.safety.reasons import Reason
-from tutelage_core.contract import NS_PER_S
+from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.types import FloatArray, Source, StepCommand
 
 pytestmark = pytest.mark.faults
@@ -301,3 +302,30 @@ def test_thousand_releases_move_nothing_before_the_arm_is_armed_again(scoreboard
     assert moved == 0
     rig.start()
     assert not rig.send(np.append(np.full(6, 0.001), 1.0)).refused, "armed again, it moves"
+
+
+@pytest.mark.parametrize("profile", ["reduced", "simulation"])
+def test_table_that_nobody_told_of_stops_the_arm_by_its_force(scoreboard: Scoreboard, profile: str) -> None:
+    """The gate knows neither table nor box; the policy drives down into it at full speed, and goes on asking."""
+    known = load_contract("twin")
+    low = (*known.safety.workspace_min_m[:2], -0.3)
+    blind = replace(known, cell=(), arm=replace(known.arm, model=""), safety=replace(known.safety, workspace_min_m=low))
+    rig = Rig(profile, contract=blind)
+    rig.drive((0.0, -1.0, 0.0), 1.2)
+    rig.drive((0.0, 0.0, -1.0), 2.0)
+    hit = next(number for number, row in enumerate(rig.rows) if row.force_n > 1.0)
+    rig.run(1.0)
+    scoreboard.note(
+        18,
+        f"down into an unknown table at full speed, profile {profile}",
+        clock="simulated",
+        peak_n=max(row.force_n for row in rig.rows),
+        pressing_n=max(row.force_n for row in rig.rows[hit + 10 :]),
+        t_tcp_stop_ms=rig.tcp_stop_ms(rig.rows[hit].steady_ns),
+        unsafe_cmds=rig.unsafe,
+        recovery="operator",
+        message=rig.gate.latch,
+    )
+    assert "the arm met something" in rig.gate.latch
+    assert max(row.force_n for row in rig.rows[hit + 10 :]) < rig.limits.max_contact_force_n
+    assert rig.rows[-1].force_n < 20, "it holds where it is, it does not go on pressing"

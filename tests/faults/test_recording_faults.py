@@ -1,8 +1,9 @@
-"""Faults 11 and 12: a recorder that is killed, and checkpoints that are damaged."""
+"""Faults 10, 11 and 12: a full disk, a recorder that is killed, and checkpoints that are damaged."""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import time
@@ -14,6 +15,7 @@ from scoreboard import Scoreboard
 
 from policies.registry import load_policy
 from tests.unit.episode_samples import METADATA, RESULT, executed, frame, record, state
+from tutelage_core.episodes.free_space import FreeSpace
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import CheckpointError
@@ -82,6 +84,63 @@ def test_killed_recorder_loses_no_finished_episode(scoreboard: Scoreboard, tmp_p
     assert sound == KILLS
     assert partial > KILLS // 4, "hardly one was killed in the middle of an episode: nothing was tested"
     assert finished > KILLS * FINISHED, "none was finished by those that were killed"
+
+
+def test_full_disk_ends_the_episode_and_harms_no_other(scoreboard: Scoreboard, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: it makes the same calls fail, after as many bytes.
+
+    The limit is of the process, so a child records; each time with room for another number of bytes.
+    """
+    tries = lost = partial = 0
+    for room_bytes in range(0, 12_000, 1_000):
+        root = tmp_path / str(room_bytes)
+        for earlier in range(FINISHED):
+            record(root, f"earlier-{earlier}", 3)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, room_bytes))
+                code = 0 if fill_disk(root) else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "it must end by an OSError, and abort cleanly"
+        store = EpisodeStore(root)
+        lost += FINISHED - sum(len(episode) == 3 for episode in store)
+        partial += len(store.partial())
+        record(root, "after", 3)  # room was made: it goes on
+        assert "after" in store.names()
+        tries += 1
+    scoreboard.note(
+        10, "disk full after n bytes", clock="counted", tries=tries, lost_steps=3 * lost, partial_marked=partial
+    )
+    assert lost == 0
+    assert partial == tries
+
+
+def fill_disk(root: Path) -> bool:
+    """Record until the disk takes no more; return whether that was an OSError and the writer could be left."""
+    try:
+        with EpisodeWriter(root, "too-large", METADATA) as writer:
+            for step in range(1, 2000):
+                for camera in METADATA.contract.cameras:
+                    writer.image(camera, frame(step * PERIOD_NS))
+                writer.executed(executed(step * PERIOD_NS))
+            writer.close(RESULT)
+    except OSError:
+        return True
+    return False
+
+
+def test_episode_is_not_begun_and_not_gone_on_with_without_room(scoreboard: Scoreboard, tmp_path: Path) -> None:
+    said = []
+    for free_mb, begins, goes_on in ((3000, True, True), (1000, False, True), (100, False, False)):
+        space = FreeSpace(free_bytes=lambda _, free_mb=free_mb: free_mb * 1_000_000)
+        assert (not space.why_not_begin(tmp_path / "new" / "folder")) == begins
+        assert (not space.why_not_go_on(tmp_path)) == goes_on
+        said.append(space.why_not_begin(tmp_path))
+    scoreboard.note(10, "little room", clock="counted", message=said[1].replace(str(tmp_path), "folder"))
+    assert "1000 MB are free, 2000 MB are needed to begin an episode" in said[1]
 
 
 def test_no_damaged_checkpoint_is_loaded_and_the_policy_in_use_stays(

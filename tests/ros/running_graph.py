@@ -65,7 +65,7 @@ def launched(domain: int, arguments: Mapping[str, str], black_box: Path | None =
     output = io.StringIO()
     file = packages.package_share("tutelage_bringup", environment) / "launch" / "tutelage.launch.yaml"
     with LaunchRunner(environment=environment, stream=output) as runner:
-        runner.start(file, {"black_box": str(black_box or tempfile.mkdtemp()), **arguments})
+        runner.start(file, {"black_box": str(black_box or tempfile.mkdtemp()), "min_free_mb": "10.0", **arguments})
         yield Graph(runner, environment, output)
 
 

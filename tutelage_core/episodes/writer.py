@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -175,11 +176,16 @@ class EpisodeWriter:
         return self._final
 
     def abort(self, reason: str) -> Path:
-        """End the recording without making it an episode; return the partial folder, which keeps `reason`."""
+        """End the recording without making it an episode; return the partial folder, which keeps `reason`.
+
+        On a full disk the folder stays without a reason: it counts as partial all the same.
+        """
         self._check_open()
-        self._finish()
-        write_synced(self._partial / ABORT_FILE, to_json({"reason": reason}, "the reason"))
-        sync_folder(self._partial)
+        with suppress(OSError):
+            self._finish()
+        with suppress(OSError):
+            write_synced(self._partial / ABORT_FILE, to_json({"reason": reason}, "the reason"))
+            sync_folder(self._partial)
         return self._partial
 
     def __enter__(self) -> EpisodeWriter:
@@ -219,7 +225,12 @@ class EpisodeWriter:
 
     def _finish(self) -> None:
         self._open = False
-        self._mcap.finish()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._mcap.finish()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):  # what is buffered has no place on the disk either
+                self._file.close()
+            raise
         self._file.close()

@@ -14,6 +14,7 @@ NODES = (
     "run_episodes",
     "poison_probe",
     "fault_probe",
+    "teleop_probe",
     "image_probe",
     "latency_probe",
 )

@@ -140,6 +140,9 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._state = state
         self._state_seen_ns = self._steady.now_ns()
         self._box.note_state(state)
+        if self._gate.feel(state) and self._arm is not None:
+            self._arm.stop(self._gate.latch)
+            self._seal_when_latched()
         message = convert.to_arm_state_msg(state)
         self._state_pub.publish(message)
         self._outputs.publish(message, state)

@@ -11,7 +11,7 @@ from tutelage_core.contract import NS_PER_S
 from tutelage_nodes.heartbeat import Pulse
 from tutelage_nodes.one_graph import PeerProcess
 
-ARM_SILENCE_S = 0.5
+ARM_SILENCE_S = 1.0
 """Without an arm state for so long an episode ends [s, steady]."""
 
 

@@ -18,6 +18,7 @@ from tutelage_interfaces.srv import LabelEpisode, RecordEpisode
 
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.contract import load_contract
+from tutelage_core.episodes.free_space import FreeSpace
 from tutelage_core.episodes.labels import Label, add_label
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.episodes.writer import EpisodeWriter
@@ -33,16 +34,26 @@ BACKLOG = 200
 RECORDER_NICENESS = 5
 """The recorder has a backlog and can wait; arm and policy cannot. It yields to them on a machine of few cores."""
 
+DISK_LOOK_S = 1.0
+"""How often the free space is looked at [s]."""
+
 DRAIN_S = 2.0
 """How long a closing episode waits for messages that are still on their way [s]."""
 
 
 @dataclass(frozen=True)
 class RecorderNodeParameters:
-    """Parameters of `recorder_node`: the robot's contract and the folder that episodes go to."""
+    """Parameters of `recorder_node`.
+
+    Attributes:
+        robot: name of the robot's contract.
+        folder: where episodes go.
+        min_free_mb: free space below which no episode is begun; below a quarter of it the open one ends [MB].
+    """
 
     robot: str = "twin"
     folder: str = "runs/episodes"
+    min_free_mb: float = 2000.0
 
 
 class RecorderNode(TutelageNode[RecorderNodeParameters]):
@@ -64,7 +75,9 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._readers: dict[str, tuple[type, Callable[[Any], None]]] = {}
         self._not_before_ns = self._executed = self._awaited_steps = 0
         self._drained: Future | None = None
-        self._episode, self._closed = "", ("", "")
+        self._episode, self._closed, self._lost = "", ("", ""), ""
+        self._space = FreeSpace(self.params.min_free_mb, self.params.min_free_mb / 4)
+        self.create_timer(DISK_LOOK_S, self._look_at_disk)
         for camera in contract.cameras:
             self._readers[topics.camera_image(camera)] = (Image, partial(self._on_image, camera))
         for kind, topic, write in (
@@ -89,7 +102,9 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
     def missing(self) -> list[str]:
         """Name the topics on which nothing has come yet."""
         silent = self._silent_topics()
-        return [f"nothing has come on {', '.join(silent)}"] if silent else []
+        said = [f"nothing has come on {', '.join(silent)}"] if silent else []
+        objection = self._space.why_not_begin(Path(self.params.folder))
+        return [*said, objection] if objection else said
 
     def _silent_topics(self) -> list[str]:
         # a topic counts as connected once something has come: that a publisher is known says too little
@@ -99,7 +114,9 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         return [topic for topic in needed if topic not in self._newest]
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
-        """Say whether an episode is open."""
+        """Say whether an episode is open, or why one was given up."""
+        if self._lost:
+            return False, self._lost, {}
         return True, "recording" if self._writer is not None else "idle", {}
 
     def _on_raw(self, topic: str, data: bytes) -> None:
@@ -130,9 +147,28 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         if self._writer is None or stamp_ns <= self._last_ns.get(topic, self._not_before_ns - 1):
             return
         self._last_ns[topic] = stamp_ns
-        write()
+        try:
+            write()
+        except OSError as error:
+            self._give_up_recording(f"the disk took no more: {error}")
+            return
+        except TutelageError as error:  # a message that cannot be recorded is no reason to end
+            self.count("bad_messages")
+            self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=1.0)
+            return
         self.count(topic)
         self._check_drained()
+
+    def _look_at_disk(self) -> None:
+        if self._writer is not None and (objection := self._space.why_not_go_on(Path(self.params.folder))):
+            self._give_up_recording(objection)
+
+    def _give_up_recording(self, why: str) -> None:
+        """End the open episode as a partial one; the arm goes on, and the session hears of it at the end."""
+        if self._writer is not None:
+            self._writer.abort(why)
+            self._writer, self._lost = None, f"the recording was given up: {why}"
+            self.get_logger().error(self._lost)
 
     def _write_state(self, message: ti.ArmState) -> None:
         self._open_writer().state(convert.from_arm_state_msg(message))
@@ -149,7 +185,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
 
     def _open_writer(self) -> EpisodeWriter:
         if self._writer is None:
-            raise TutelageError("no episode is open")
+            raise TutelageError(self._lost or "no episode is open")
         return self._writer
 
     async def _on_record(
@@ -179,6 +215,8 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         return response
 
     def _begin(self, episode: str, data: dict[str, object], not_before_ns: int) -> None:
+        if objection := self._space.why_not_begin(Path(self.params.folder)):
+            raise TutelageError(objection)
         if silent := self._silent_topics():
             raise TutelageError(f"{NOT_CONNECTED}: nothing has come on {', '.join(silent)}")
         if self._writer is not None:
@@ -188,7 +226,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._last_ns.clear()
         metadata = from_mapping({**data, "contract": self._contract}, EpisodeMetadata, "RecordEpisode.metadata_json")
         self._writer = EpisodeWriter(Path(self.params.folder), episode, metadata)
-        self._episode = episode
+        self._episode, self._lost = episode, ""
         for topic, raw in tuple(self._newest.items()):
             self._read(topic, raw)
 
