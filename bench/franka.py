@@ -201,8 +201,8 @@ def teleoperation(_: Settings) -> Mapping[str, Measurement]:
 
 
 HAND_RATE_HZ = 50.0
-SUITABLE_REASONS = frozenset({"FIRST_MOTION_SLOWED"})
-"""What the gate may have to say to a hand that does nothing wrong."""
+SUITABLE_REASONS = frozenset({"FIRST_MOTION_SLOWED", "GRIPPER_CLAMPED"})
+"""What the gate may have to say to a hand that does nothing wrong; a hold keeps the gripper as it is measured."""
 
 
 def hand_rows(control_period_s: float) -> list[list[float]]:
@@ -276,8 +276,8 @@ def graph_teleoperation(settings: Settings) -> Mapping[str, Measurement]:
         world.close()
     contract = load_contract("franka")
     by_hand = [row for row in report["executed"] if row[1] == HUMAN]
-    reasons = Counter(reason for row in report["executed"] for reason in row[5])
     begun_ns = by_hand[0][0] if by_hand else 0
+    reasons = Counter(reason for row in report["executed"] if row[0] >= begun_ns for reason in row[5])
     speeds = [row[4] for row in report["states"] if row[0] >= begun_ns]
     too_fast = sum(speed > find_profile(contract.safety.speed_profile).max_speed_m_s for speed in speeds)
     bad = sum(count for reason, count in reasons.items() if reason not in SUITABLE_REASONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from running_graph import Graph, launched
+from scoreboard import Scoreboard
 
 from tutelage.launch import packages
 
@@ -66,6 +68,28 @@ class Measured:
     def driven(self, source: int) -> int:
         """Return how many steps this source drove after the fault."""
         return sum(1 for at, by, _, _ in self.report["executed"] if by == source and at >= self.fault_ns)
+
+    def note(self, board: Scoreboard, fault: int, scenario: str, max_step_m: float) -> None:
+        """Note what was seen; real times have names of their own, for the bounds are those of simulated ones.
+
+        Args:
+            board: takes it.
+            fault: its number.
+            scenario: a few words.
+            max_step_m: the longest legal step; longer executed ones are counted [m].
+        """
+        steps = [length for _, _, length, _ in self.report["executed"]]
+        unsafe = sum(not length <= max_step_m * (1 + 1e-9) for length in steps)
+        moved = {} if math.isnan(self.moved_after_m) else {"moved_after_mm": 1e3 * self.moved_after_m}
+        board.note(
+            fault,
+            scenario,
+            clock="real",
+            **moved,
+            real_detect_ms=min(self.state_ms("PAUSED"), self.state_ms("STOPPED")),
+            unsafe_cmds=unsafe + (not self.report.get("finite", True)),
+            message=self.said("PAUSED") or str(self.report.get("result", {}).get("message", "")),
+        )
 
     @property
     def longest_step_m(self) -> float:

@@ -137,3 +137,10 @@ def test_stages_of_the_last_episode_are_forgotten_its_last_event_too() -> None:
     stages.restart()
     stages.event("executed", {"command": "gate"})
     assert stages.means_ms() == {}
+
+
+def test_hand_is_not_kept_waiting_for_a_chunk() -> None:
+    pulse, _ = clock(None)
+    pulse.sent(0, STEADY_NS)
+    assert pulse.due_for_timer(STEADY_NS + PERIOD_NS) is None
+    assert pulse.due_for_timer(STEADY_NS + PERIOD_NS, for_policy=False) == PERIOD_NS

@@ -48,11 +48,16 @@ class EpisodeClock:
         fresh = self._last_stamp_ns is None or chunk.stamp_ns - self._last_stamp_ns > self._period_ns // 2
         return chunk.stamp_ns if fresh else None
 
-    def due_for_timer(self, steady_ns: int) -> int | None:
-        """Real time: return the stamp of the next period if its time has come and no new chunk serves it."""
+    def due_for_timer(self, steady_ns: int, *, for_policy: bool = True) -> int | None:
+        """Real time: return the stamp of the next period if its time has come and no new chunk serves it.
+
+        Args:
+            steady_ns: now, on the scaled steady clock [ns].
+            for_policy: whether a policy drives, whose chunk may still come; else nothing is waited for.
+        """
         if self._last_stamp_ns is None:
             return None
         stamp_ns = self._last_stamp_ns + self._period_ns
-        patience = LATE_CHUNK_PERIODS if self._chunks.wants_chunk(stamp_ns) else 1.0
+        patience = LATE_CHUNK_PERIODS if for_policy and self._chunks.wants_chunk(stamp_ns) else 1.0
         waited_ns = steady_ns - self._last_sent_ns
         return stamp_ns if waited_ns >= patience * self._period_ns else None

@@ -169,7 +169,8 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._faults.send(message, self._publisher.publish)
 
     def _on_session(self, message: ti.SessionState) -> None:
-        begins, self._active = not self._active, bool(message.episode)  # no episode: do not heat the room
+        # no episode, or one without us: do not heat the room
+        begins, self._active = not self._active, bool(message.episode) and message.driver != "hand"
         if message.state == DriveState.AUTONOMOUS and (begins or self._reported):
             self._reported = ""
             for watch in self._watches.values():

@@ -137,6 +137,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         message = ti.SessionState(
             state=str(self._session.state), task=episode.instruction, episode=episode.name, reason=reason
         )
+        message.driver = "" if episode.goal is None else "hand" if episode.is_by_hand else "policy"
         message.header.stamp = self.get_clock().now().to_msg()
         self._state_pub.publish(message)
 
@@ -150,7 +151,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self._stages.restart()
         self._peers.note_alive()  # they have just answered
         if self._runner.episode.is_by_hand:  # no chunk will set the beat
-            self._drive.pulse.sent(self._state_ns, round(self._steady.now_ns() * self.params.speed))
+            self._drive.pulse.sent(self._now_ns(), round(self._steady.now_ns() * self.params.speed))
 
     def _restart_drive(self, replan_every: int) -> None:
         self._drive = Drive(self._limits, self._period_ns, self._name, replan_every)
@@ -224,7 +225,11 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         else:
             self._preparation.look(self._measured, self._peers.arm_trouble(), self._send_home)
         if not self._lockstep and self._drives():
-            self._send(self._drive.pulse.due_for_timer(round(now_ns * self.params.speed)))
+            by_policy = self._session.state is DriveState.AUTONOMOUS
+            due_ns = self._drive.pulse.due_for_timer(round(now_ns * self.params.speed), for_policy=by_policy)
+            if due_ns is not None and not by_policy:
+                due_ns = max(due_ns, self._now_ns())  # no chunk sets the stamps right again: they would fall behind
+            self._send(due_ns)
 
     def _mind_the_others(self, now_ns: int) -> None:
         """Pause when the policy has died, and end the episode when the arm has or nothing goes on."""
@@ -240,7 +245,11 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
 
     def _send_home(self, step: FloatArray) -> None:
         self._drive.arbiter.set_homing_step(step)
-        self._send(self.get_clock().now().nanoseconds)
+        self._send(self._now_ns())
+
+    def _now_ns(self) -> int:
+        """Return the time on the clock of stamps [ns]: the node's own, or in simulated time the newest state's."""
+        return self.get_clock().now().nanoseconds if self.params.speed == 1.0 else self._state_ns
 
     def _pulse_lockstep(self) -> None:
         """Answer the observation at hand once arm state, ground truth and chunk of its instant are all there."""
