@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tutelage_core.contract import NS_PER_S
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.types import FloatArray, ImageArray
 
 STRIDE = 4
@@ -31,6 +32,18 @@ class CameraWatchSettings:
     end_s: float = 1.0
     frozen_frames: int = 10
     frozen_travel_m: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse times that make no sense.
+
+        Raises:
+            ConfigurationError: not 0 < pause_s <= end_s.
+        """
+        if not 0.0 < self.pause_s <= self.end_s < math.inf:
+            raise ConfigurationError(
+                f"a camera pauses the policy after {self.pause_s} s and ends the episode after {self.end_s} s: "
+                "the first must be above 0 and not above the second"
+            )
 
 
 class CameraWatch:

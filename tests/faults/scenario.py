@@ -29,11 +29,12 @@ WORKSPACE_SLACK_M = 0.002
 
 @dataclass(frozen=True)
 class Measured:
-    """What the probe saw, and when the fault began (steady clock) [ns]."""
+    """What the probe saw, when the fault began (steady clock) [ns], and words of the pause that it makes."""
 
     report: Mapping[str, Any]
     fault_ns: int
     printed: str
+    expect: str = ""
 
     @property
     def stop_ms(self) -> float:
@@ -54,12 +55,14 @@ class Measured:
 
     def state_ms(self, state: str) -> float:
         """Return how long after the fault the session said this state; infinite if never [ms]."""
-        times = [at for at, said, _ in self.report["session"] if said == state and at >= self.fault_ns]
+        session = self.report["session"]
+        times = [at for at, said, why in session if said == state and at >= self.fault_ns and self.expect in why]
         return (times[0] - self.fault_ns) / 1e6 if times else float("inf")
 
     def said(self, state: str) -> str:
         """Return the reason that the session gave for this state after the fault."""
-        return next((why for at, said, why in self.report["session"] if said == state and at >= self.fault_ns), "")
+        reasons = [why for at, said, why in self.report["session"] if said == state and at >= self.fault_ns]
+        return next((why for why in reasons if self.expect in why), reasons[0] if reasons else "")
 
     def reasons(self) -> set[str]:
         """Return the gate's reasons after the fault."""
@@ -106,6 +109,7 @@ def play(
     fault_at: int | None = None,
     seconds: float = 2.5,
     on_moving: Callable[[Graph], int] | None = None,
+    expect: str = "",
 ) -> Measured:
     """Run one scenario.
 
@@ -117,6 +121,7 @@ def play(
         fault_at: index of the script's line that is the fault; None if `on_moving` makes it.
         seconds: how long to watch after the first motion [s].
         on_moving: called once the arm moves; returns when the fault was made (steady clock) [ns].
+        expect: words of the pause that the fault makes; a pause for want of computing time is ended and does not count.
     """
     out = folder / "report.json"
     os.environ["TUTELAGE_FAULTS"] = "1"
@@ -125,7 +130,16 @@ def play(
             for name in ("twin_node", "arm_node", "policy_node", "session_node"):
                 graph.wait_until_printed(f"[{name}]: ready")
             path = packages.executable("tutelage_nodes", "fault_probe", dict(graph.environment))
-            arguments = ["--out", str(out), "--seconds", str(seconds), "--script", json.dumps(script)]
+            arguments = [
+                "--out",
+                str(out),
+                "--seconds",
+                str(seconds),
+                "--script",
+                json.dumps(script),
+                "--expect",
+                expect,
+            ]
             probe = subprocess.Popen(
                 ["timeout", "-k", "5", "60", str(path), *arguments],
                 env=dict(graph.environment),
@@ -144,7 +158,7 @@ def play(
     report = json.loads(out.read_text(encoding="utf-8"))
     if fault_at is not None:
         fault_ns = report["script"][fault_at][0]
-    return Measured(report, fault_ns, printed)
+    return Measured(report, fault_ns, printed, expect)
 
 
 def kill(graph: Graph, node: str) -> int:

@@ -56,7 +56,8 @@ def test_frozen_camera_is_found_though_its_stamps_are_fresh(
     scoreboard: Scoreboard, small_policy: Path, domain: int, tmp_path: Path
 ) -> None:
     """Fault 2."""
-    found = play(domain, tmp_path, small_policy, [(0.3, "inject", "camera/wrist stuck")], fault_at=0, seconds=3.5)
+    script = [(0.3, "inject", "camera/wrist stuck")]
+    found = play(domain, tmp_path, small_policy, script, fault_at=0, seconds=5.0, expect="frozen")
     found.note(scoreboard, 2, "camera stuck on the graph", LIMITS.max_step_m)
     assert "camera wrist" in found.said("PAUSED")
     assert "frozen" in found.said("PAUSED")

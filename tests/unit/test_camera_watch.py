@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tutelage_core.camera_watch import CameraWatch, CameraWatchSettings
+from tutelage_core.errors import ConfigurationError
 
 pytestmark = pytest.mark.unit
 
@@ -80,3 +81,9 @@ def test_new_episode_forgets_the_old_one() -> None:
     camera = watch()
     camera.restart(5000 * MS)
     assert camera.trouble(5200 * MS) == ("", False)
+
+
+@pytest.mark.parametrize(("pause_s", "end_s"), [(0.0, 1.0), (2.0, 1.0), (0.3, float("inf")), (float("nan"), 1.0)])
+def test_times_that_make_no_sense_are_refused(pause_s: float, end_s: float) -> None:
+    with pytest.raises(ConfigurationError, match="the first must be above 0 and not above the second"):
+        CameraWatchSettings(pause_s, end_s)

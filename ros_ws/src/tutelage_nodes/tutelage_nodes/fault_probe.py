@@ -1,7 +1,8 @@
 """A test tool: runs an episode, lets things go wrong at given times, and writes down what the arm did, as JSON.
 
-Times of the script count from the first motion [s]. Stamps in the report are of the steady clock, which all processes
-of a machine share, so that a test can compare them with the moment at which it killed a node.
+Times of the script count from the first motion after a few steady steps [s]. Stamps in the report are of the steady
+clock, which all processes of a machine share, so that a test can compare them with the moment at which it killed a
+node.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from tutelage_nodes import convert, topics
 MOVING_RAD_S = 0.05
 """Joint speed from which on the arm counts as in motion [rad/s]."""
 
+STEADY_STEPS = 5
+"""The policy drives for so many steps in a row before the script begins."""
+
+START_AGAIN_S = 0.5
+"""How often a pause that is not the fault's is ended by START, as an operator would [s]."""
+
 TELEOP_PERIOD_S = 0.02
 TELEOP_SPEED_M_S = 0.1
 
@@ -38,16 +45,26 @@ class FaultProbe(Node):
     `what` is `inject` (a fault), `event` (a session event), `arm` (an arm event), or `key` (`down`, `up`, `silent`).
     """
 
-    def __init__(self, script: list[tuple[float, str, str]], seconds: float, task: str, seed: int) -> None:
-        """Run an episode of `task` from `seed` and end `seconds` [s] after the first motion."""
+    def __init__(
+        self, script: list[tuple[float, str, str]], seconds: float, task: str, seed: int, expect: str = ""
+    ) -> None:
+        """Run an episode of `task` from `seed` and end `seconds` [s] after the first motion.
+
+        On a machine that is busy an episode may be paused for want of a picture or of a sign of life. Before the
+        script begins such a pause is ended at once. With `expect`, so is a later one that does not name it: it is
+        counted as `false_pauses` and the fault is waited for.
+        """
         super().__init__("fault_probe")
-        self._script, self._seconds = sorted(script), seconds
+        self._script, self._seconds, self._expect = sorted(script), seconds, expect
+        self._state, self._reason, self._steady_steps = "", "", 0
         self._steady = SteadyClock()
         self._moved_ns: int | None = None
         self.done = False
         self.report: dict[str, Any] = {"speeds": [], "executed": [], "session": [], "script": [], "answers": []}
+        self.report["false_pauses"] = 0
         self._key, self._sequence = "", 0
-        self._faults = self.create_publisher(String, topics.FAULTS, topics.reliable())
+        faults = {word.split()[0] for _, what, word in script if what == "inject"}
+        self._faults = {c: self.create_publisher(String, topics.fault(c), topics.reliable()) for c in faults}
         self._teleop = self.create_publisher(ti.TeleopInput, topics.TELEOP, topics.reliable())
         self._doors = {
             "event": self.create_client(Command, topics.SESSION_EVENT),
@@ -58,6 +75,7 @@ class FaultProbe(Node):
         self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
         self.create_timer(0.005, self._play)
         self.create_timer(TELEOP_PERIOD_S, self._tell_key)
+        self.create_timer(START_AGAIN_S, self._end_false_pause)
         self._goal = RunEpisode.Goal(task=task, seed=seed, max_steps=10_000)
         self._session_client = ActionClient(self, RunEpisode, topics.RUN_EPISODE)
 
@@ -86,22 +104,31 @@ class FaultProbe(Node):
         speed = float(np.abs(message.joint_velocities).max())
         position = convert.from_pose_msg(message.pose).position
         self.report["speeds"].append([now_ns, speed, *position.tolist()])
-        if self._moved_ns is None and speed > MOVING_RAD_S and self.report.get("accepted"):
+        if self._moved_ns is None and speed > MOVING_RAD_S and self._steady_steps >= STEADY_STEPS:
             self._moved_ns = now_ns
             print(f"MOVING {now_ns}", flush=True)
 
     def _on_executed(self, message: ti.ExecutedAction) -> None:
         executed = np.array(message.executed)
+        self._steady_steps = self._steady_steps + 1 if message.source == ti.ArmCommand.POLICY else 0
         self.report["executed"].append(
             [self._steady.now_ns(), int(message.source), float(np.linalg.norm(executed[:3])), list(message.reasons)]
         )
         self.report["finite"] = self.report.get("finite", True) and bool(np.isfinite(executed).all())
 
     def _on_session(self, message: ti.SessionState) -> None:
-        if message.state == "PAUSED" and message.episode and self._moved_ns is None:
-            # a machine that is busy may pause an episode before it moves: an operator would start it again
-            self._doors["event"].call_async(Command.Request(event="START", reason="fault_probe"))
+        if message.state == "PAUSED" != self._state:
+            self.report["false_pauses"] += self._is_false_pause(message.state, message.reason)
+        self._state, self._reason = (message.state if message.episode else ""), message.reason
         self.report["session"].append([self._steady.now_ns(), message.state, message.reason])
+
+    def _is_false_pause(self, state: str, reason: str) -> bool:
+        missed = bool(self._expect) and self._expect not in reason
+        return state == "PAUSED" and (self._moved_ns is None or missed)
+
+    def _end_false_pause(self) -> None:
+        if self._is_false_pause(self._state, self._reason):
+            self._doors["event"].call_async(Command.Request(event="START", reason="fault_probe"))
 
     def _play(self) -> None:
         if self._moved_ns is None:
@@ -111,7 +138,8 @@ class FaultProbe(Node):
             _, what, word = self._script.pop(0)
             self.report["script"].append([self._steady.now_ns(), what, word])
             if what == "inject":
-                self._faults.publish(String(data=word))
+                component, mode = word.split()
+                self._faults[component].publish(String(data=mode))
             elif what == "key":
                 self._key = word
             else:
@@ -143,10 +171,11 @@ def main() -> None:
     parser.add_argument("--task", default="PickCube")
     parser.add_argument("--seed", type=int, default=1_000_000)
     parser.add_argument("--script", default="[]", help="JSON list of [seconds, what, word]")
+    parser.add_argument("--expect", default="", help="words of the fault's pause; START ends every other one")
     settings = parser.parse_args(rclpy.utilities.remove_ros_args(sys.argv)[1:])
     rclpy.init()
     script = [(float(at), str(what), str(word)) for at, what, word in json.loads(settings.script)]
-    probe = FaultProbe(script, settings.seconds, settings.task, settings.seed)
+    probe = FaultProbe(script, settings.seconds, settings.task, settings.seed, settings.expect)
     probe.begin()
     while not probe.done:
         rclpy.spin_once(probe, timeout_sec=0.2)

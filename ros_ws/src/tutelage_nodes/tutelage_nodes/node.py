@@ -20,6 +20,7 @@ from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_nodes import topics
 from tutelage_nodes.executor import KeptWaitSetExecutor
+from tutelage_nodes.faults import listen_for_kill
 from tutelage_nodes.one_graph import NameClaim
 
 P = TypeVar("P")
@@ -112,6 +113,7 @@ class TutelageNode(LifecycleNode, Generic[P]):
             return TransitionCallbackReturn.FAILURE
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self.create_service(Trigger, topics.ready(self.get_name()), self._on_ready)
+        listen_for_kill(self)
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

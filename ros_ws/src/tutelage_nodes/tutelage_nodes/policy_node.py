@@ -31,6 +31,9 @@ WARM_UP_THOUGHTS = 5
 LOOK_S = 0.01
 """How often the cameras are looked after [s]."""
 
+STALL_S = 0.05
+"""Between two looks so far apart this node itself stood still: pictures may wait in its queue [s]."""
+
 
 @dataclass(frozen=True)
 class PolicyNodeParameters:
@@ -43,6 +46,8 @@ class PolicyNodeParameters:
         sync_tolerance_s: frames and states this far apart count as one instant [s]; 0 for simulated time.
         watch_cameras: pause the session when a camera is silent or frozen; not in lock-step, where time waits.
         reliable_images: ask for every frame (lock-step) and not only for the newest one.
+        camera_pause_s: without a picture for so long the policy may not drive [s, steady]; a slow camera needs more.
+        camera_end_s: and for so long, the episode ends [s, steady].
     """
 
     robot: str = "twin"
@@ -51,6 +56,8 @@ class PolicyNodeParameters:
     sync_tolerance_s: float = 0.02
     reliable_images: bool = False
     watch_cameras: bool = True
+    camera_pause_s: float = CameraWatchSettings.pause_s
+    camera_end_s: float = CameraWatchSettings.end_s
 
 
 class PolicyNode(TutelageNode[PolicyNodeParameters]):
@@ -83,9 +90,9 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera), quality)
         self._faults = FaultInjector(self, "policy", "steps")
         self._heartbeat = Heartbeat(self, self._steady)
-        self._watches = {
-            camera: CameraWatch(camera, CameraWatchSettings(), self._steady.now_ns()) for camera in spec.cameras
-        }
+        patience = CameraWatchSettings(self.params.camera_pause_s, self.params.camera_end_s)
+        self._looked_ns, self._let_pass = self._steady.now_ns(), False
+        self._watches = {camera: CameraWatch(camera, patience, self._looked_ns) for camera in spec.cameras}
         self._session = self.create_client(Command, topics.SESSION_EVENT)
         self._reported = self._trouble = ""
         if self.params.watch_cameras:
@@ -111,6 +118,10 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
     def _look(self) -> None:
         """Pause the session when a camera is lost, and end the episode when it stays so."""
         now_ns = self._steady.now_ns()
+        stalled, self._looked_ns = now_ns - self._looked_ns > STALL_S * NS_PER_S, now_ns
+        self._let_pass = stalled and not self._let_pass
+        if self._let_pass:
+            return  # what came meanwhile is seen first; but not twice in a row, or a busy node would never look
         troubles = [watch.trouble(now_ns) for watch in self._watches.values()]
         self._trouble = next((said for said, _ in troubles if said), "")
         if not self._active or not self._trouble:

@@ -33,7 +33,8 @@ TWIN_TASK_STATUS = "/twin/task_status"
 TWIN_EXPERT_STEP = "/expert/step"
 TWIN_RESET_SCENE = "/twin/reset_scene"
 DIAGNOSTICS = "/diagnostics"
-FAULTS = "/faults/inject"
+FAULTS = "/faults"
+"""Faults of a component are injected on a topic of its own under this name, if the environment allows it."""
 
 
 def heartbeat(node: str) -> str:
@@ -84,3 +85,8 @@ def latched() -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
+
+
+def fault(component: str) -> str:
+    """Return the topic on which faults of `component` are injected."""
+    return f"{FAULTS}/{component}"

@@ -86,6 +86,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             name: self.create_publisher(type(m.message), topics.camera_image(name), topics.reliable())
             for name, m in self._images.items()
         }
+        self._arm_fault = FaultInjector(self, "arm", "joint_positions")
         self._camera_faults = {name: FaultInjector(self, f"camera/{name}", "data") for name in self._images}
         self.create_subscription(ti.ArmTarget, topics.TWIN_LINK_TARGET, self._on_target, topics.reliable())
         self.create_service(ResetScene, topics.TWIN_RESET_SCENE, self._on_reset)
@@ -150,7 +151,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         self._last_state = convert.to_arm_state_msg(dataclasses.replace(twin.arm_state(), stamp_ns=now_ns))
         self._last_status = convert.to_task_status_msg(now_ns, twin.task_status())
         self._status_pub.publish(self._last_status)
-        self._state_pub.publish(self._last_state)
+        self._arm_fault.send(self._last_state, self._state_pub.publish)
 
     def _publish_images(self, now_ns: int) -> None:
         twin = self._require_twin()
