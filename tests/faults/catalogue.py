@@ -53,5 +53,7 @@ CATALOGUE: Mapping[int, Fault] = {
         "no orphan, no leak",
         {"left_behind": 0},
     ),
-    20: Fault("hours of work", "no drift, no leak, no false stop", missing="not played"),
+    20: Fault(
+        "hours of work", "no drift, no leak, no false stop", {"mb_per_h": 1, "rate_drift": 0.1, "false_stops": 0}
+    ),
 }

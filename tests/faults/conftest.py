@@ -21,6 +21,7 @@ FAILED = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make faults` collect what is found."""
     parser.addoption("--findings", type=Path, help="file of JSON lines that fault scenarios append their findings to")
+    parser.addoption("--soak-minutes", type=float, default=60.0, help="how long the soak runs episodes [min]")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,4 +22,5 @@ def bring_up(times: int, domain: int, arguments: Mapping[str, str]) -> None:
         assert codes == dict.fromkeys(NODES, 0), f"turn {turn}: {graph.output.getvalue()}"
     assert processes_in_domain(domain) == []
     # another graph on this machine may have come meanwhile: what nobody uses is what was left behind
-    assert shared_memory_files() - before - shared_memory_in_use() == set()
+    left = shared_memory_files() - before - shared_memory_in_use()
+    assert left == set(), f"left in shared memory (a killed node of another graph leaves some too): {sorted(left)}"

@@ -33,11 +33,11 @@ class Graph:
     environment: Mapping[str, str]
     output: io.StringIO
 
-    def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run an executable of `tutelage_nodes` to its end."""
+    def program(self, name: str, *arguments: str, limit_s: float = CLIENT_LIMIT_S) -> subprocess.CompletedProcess[str]:
+        """Run an executable of `tutelage_nodes` to its end, or for `limit_s` [s]."""
         path = packages.executable("tutelage_nodes", name, dict(self.environment))
         return subprocess.run(
-            ["timeout", "-k", "5", str(CLIENT_LIMIT_S), str(path), *arguments],
+            ["timeout", "-k", "5", str(limit_s), str(path), *arguments],
             check=False,
             env=dict(self.environment),
             capture_output=True,
