@@ -18,6 +18,8 @@ from tutelage_nodes import topics
 from tutelage_nodes.episode_setup import EpisodeSetup, Scene, to_answer
 
 DRIVERS = ("policy", "hand")
+RESULT_KEPT_S = 30
+"""For so long a client may still ask how an episode ended [s]; rclpy's own 15 minutes pile up thousands of results."""
 
 
 @dataclass
@@ -93,6 +95,7 @@ class EpisodeRunner:
             self._run,
             goal_callback=self._on_goal,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            result_timeout=RESULT_KEPT_S,
         )
 
     @property
