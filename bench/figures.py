@@ -13,7 +13,19 @@ from bench.machine import describe_machine
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 from tutelage_core.versions import versions
 
-TOPICS = ("twin", "tasks", "rooms", "camera", "graph", "policy", "safety", "trunk", "trunk_policies", "franka")
+TOPICS = (
+    "twin",
+    "tasks",
+    "rooms",
+    "camera",
+    "graph",
+    "policy",
+    "safety",
+    "trunk",
+    "trunk_policies",
+    "franka",
+    "franka_graph",
+)
 """Modules of this package that register figures, in the order in which they are listed and run."""
 
 BENCH_DOMAIN = 91

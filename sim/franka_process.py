@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+import mujoco
+import numpy as np
 import tyro
 
 from sim.twin import Twin
 from tutelage_core.contract import load_contract
 from tutelage_core.errors import ArmError, ConfigurationError
-from tutelage_core.types import FloatArray
+from tutelage_core.types import FloatArray, TaskStatus
 
 if TYPE_CHECKING:
     from sim.franka_server import WorldServer
@@ -44,6 +47,25 @@ class WorldReport:
     in_motion: bool
 
 
+STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+"""What another process needs of a world to show it, in MuJoCo's words."""
+
+
+@dataclass(frozen=True)
+class WorldView:
+    """What one needs to see the served world, and how its task goes.
+
+    Attributes:
+        ticks: milliseconds that have passed in the robot.
+        state: MuJoCo's state `STATE` of the world, shape (n,).
+        status: ground truth of the task.
+    """
+
+    ticks: int
+    state: FloatArray
+    status: TaskStatus
+
+
 @dataclass(frozen=True)
 class ServedWorldSettings:
     """Which world is served, and how.
@@ -52,6 +74,8 @@ class ServedWorldSettings:
         robot: name of the twin's contract.
         task: name of the task.
         seed: of its first episode.
+        rooms: split that rooms are drawn from.
+        hosts: addresses to serve at, the first that is free; all of loopback if empty.
         patience_s: see `sim.franka_server.ServerSettings`.
         speed: of simulated time against the clock; 0 for as fast as it goes.
     """
@@ -59,6 +83,8 @@ class ServedWorldSettings:
     robot: str = "twin"
     task: str = "PickCube"
     seed: int = 0
+    rooms: str = "lab"
+    hosts: tuple[str, ...] = ()
     patience_s: float = 0.02
     speed: float = 1.0
 
@@ -110,6 +136,24 @@ class ServedWorld:
         """Begin an episode; a client that is connected is thrown out."""
         self._ask("reset", seed)
 
+    def view(self) -> WorldView:
+        """Return the world as it stands.
+
+        Raises:
+            ArmError: the process has ended or does not answer.
+        """
+        view = self._ask("view")
+        assert isinstance(view, WorldView)
+        return view
+
+    def set_scene(self, task: str, seed: int) -> None:
+        """Set the scene of an episode around the arm, as a person does: a client that is connected notices nothing.
+
+        Raises:
+            ArmError: the task has no layout in this room, or the process has ended or does not answer.
+        """
+        self._ask("scene", (task, seed))
+
     def abort(self, *errors: int) -> None:
         """Let the robot stop with these errors."""
         self._ask("abort", errors)
@@ -154,23 +198,43 @@ def _serve(settings: ServedWorldSettings, pipe: Connection) -> None:
     try:
         from sim.franka_server import ServerSettings, WorldServer  # noqa: PLC0415  # its packages are optional
 
-        twin = Twin(load_contract(settings.robot), settings.task, settings.seed)
-        server = WorldServer(twin, ServerSettings(patience_s=settings.patience_s, speed=settings.speed))
+        twin = _twin(settings, settings.task, settings.seed)
+        choice = {"hosts": settings.hosts} if settings.hosts else {}
+        server = WorldServer(twin, ServerSettings(patience_s=settings.patience_s, speed=settings.speed, **choice))
     except Exception as error:  # whatever it is, the owner must hear of it
         pipe.send(_Failure(str(error)))
         return
     pipe.send(server.host)
-    paused = False
+    paused, scene = False, None
+    builder = ThreadPoolExecutor(1)  # a robot does not fall silent while its scene is built
     try:
         while True:
             if not paused:
                 server.tick()
+            if scene is not None and scene.done():
+                pipe.send(_show(server, scene))
+                scene = None
             if pipe.poll(REPLY_TIMEOUT_S if paused else 0):
                 request, argument = pipe.recv()
+                if request == "scene":
+                    scene = builder.submit(_twin, settings, *argument)
+                    continue
                 paused = bool(argument) if request == "pause" else paused
                 pipe.send(_answer(server, request, argument))
     except (EOFError, OSError, KeyboardInterrupt):
         server.close()
+
+
+def _twin(settings: ServedWorldSettings, task: str, seed: int) -> Twin:
+    return Twin(load_contract(settings.robot), task, seed, rooms=settings.rooms)
+
+
+def _show(server: WorldServer, scene: Future[Twin]) -> _Failure | None:
+    try:
+        server.show(scene.result())
+    except Exception as error:  # whatever it is, the owner must hear of it
+        return _Failure(str(error))
+    return None
 
 
 def _answer(server: WorldServer, request: str, argument: object) -> object:
@@ -184,6 +248,11 @@ def _answer(server: WorldServer, request: str, argument: object) -> object:
                 tuple(sorted(robot.errors)),
                 server.server.in_motion,
             )
+        case "view", _:
+            world = server.simulator.twin.world
+            state = np.empty(mujoco.mj_stateSize(world.model, STATE))
+            mujoco.mj_getState(world.model, world.data, state, STATE)
+            return WorldView(server.ticks, state, server.simulator.twin.task_status())
         case "reset", int(seed):
             server.reset(seed)
         case "abort", tuple(errors):

@@ -89,6 +89,18 @@ class TwinRobot(BaseRobot):
         self._switch_to_torques([int(j.id) for j in joints])
         self.set_hand_goal(self._get_hand_width(), 0.05, HAND_FORCE_N)
 
+    def move_to(self, twin: Twin) -> None:
+        """Take the arm, as it stands and moves, into the scene of `twin`; the world it leaves is of no use any more."""
+        left, joints, dofs, fingers = self._data, self._qpos, self._dofs, self._fingers
+        goal_m, speed_m_s = self._hand_goal_m, self._hand_speed_m_s
+        self._twin = twin
+        self.attach()
+        self._data.qpos[self._qpos] = left.qpos[joints]
+        self._data.qvel[self._dofs] = left.qvel[dofs]
+        self._data.qpos[self._fingers] = left.qpos[fingers]
+        twin.world.measure()
+        self.set_hand_goal(goal_m, speed_m_s, HAND_FORCE_N)
+
     def _switch_to_torques(self, joints: list[int]) -> None:
         """Silence the world's own controller: springs, dampers, posture spring and free gravity compensation."""
         model = self._model

@@ -225,6 +225,11 @@ class WorldServer:
         self.server.throw_out()  # once more: the arm holds the pose of the new episode
         self._idle()
 
+    def show(self, twin: Twin) -> None:
+        """Set another scene around the arm, which notices nothing of it: whoever controls it goes on."""
+        self.simulator.twin = twin
+        self.simulator.robot.move_to(twin)
+
     def close(self) -> None:
         """Close the ports."""
         self.server.cleanup()

@@ -20,6 +20,7 @@ from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import ArmError, UnknownNameError
 from tutelage_core.types import ArmState, Source
 from tutelage_nodes import convert, topics
+from tutelage_nodes.arm_connection import connect_patiently
 from tutelage_nodes.arm_outputs import ArmOutputs
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import NodeClock, TutelageNode, run_node
@@ -45,6 +46,7 @@ class ArmNodeParameters:
         black_box: folder in which a stop seals what happened before it.
         black_box_pictures: keep small pictures too; each costs the node the copy of a whole one.
         arm_host: address of the arm's controller, instead of the contract's; empty for that.
+        arm_patience_s: an arm whose controller does not answer yet is tried again for so long [s].
         time: wall (ages are measured on the node's clock) or data (on the arm's own stamps: lock-step and fast twin).
     """
 
@@ -52,6 +54,7 @@ class ArmNodeParameters:
     black_box: str = "runs/black_box"
     black_box_pictures: bool = True
     arm_host: str = ""
+    arm_patience_s: float = 30.0
     time: str = "wall"
 
 
@@ -91,7 +94,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         else:
             self._arm = make_arm(contract, NodeClock(self))
             self.create_timer(POLL_S, self._poll)
-        self._arm.connect()
+        connect_patiently(self._arm, self.params.arm_patience_s, self.get_logger())
         if self.params.time == "wall":
             self.create_timer(contract.safety.command_timeout_s / 4, self._watch)
 

@@ -11,6 +11,8 @@ from sensor_msgs.msg import CameraInfo
 from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import ResetScene
 
+from hardware.arms import with_host
+from sim.served_twin import ServedTwin
 from sim.tasks import TASKS
 from sim.twin import Twin
 from tutelage_core.contract import NS_PER_S, load_contract
@@ -33,7 +35,9 @@ class TwinNodeParameters:
     """Parameters of `twin_node`.
 
     Attributes:
-        robot: robot whose contract the twin plays.
+        robot: robot whose contract the twin plays. With another arm driver than the twin's own, its world is served
+            behind that arm's network protocol, and here are its cameras.
+        arm_host: address to serve the arm at, instead of the contract's; empty for that.
         task: task of the scene at start.
         seed: seed of the scene at start.
         rooms: split that rooms are drawn from: lab, train, test or held_out.
@@ -44,6 +48,7 @@ class TwinNodeParameters:
     """
 
     robot: str = "twin"
+    arm_host: str = ""
     task: str = "PickCube"
     seed: int = 0
     rooms: str = "lab"
@@ -64,11 +69,9 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         """Load the twin and start its clock."""
         if self.params.clock not in CLOCK_MODES:
             raise UnknownNameError("clock", self.params.clock, CLOCK_MODES, "node twin_node")
-        self._contract = load_contract(self.params.robot)
-        if self._contract.arm.driver != "twin":
-            raise TutelageError(
-                f"robot '{self._contract.name}' has the arm driver '{self._contract.arm.driver}': it needs no twin"
-            )
+        self._contract = with_host(load_contract(self.params.robot), self.params.arm_host)
+        self._served = self._contract.arm.driver != "twin"
+        self._check_served()
         self._twin = self._new_twin(self.params.task, self.params.seed)
         self._offset_ns = NS_PER_S
         self._target: ArmCommand | None = None
@@ -148,9 +151,11 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         twin = self._require_twin()
         if self._clock_pub.get_subscription_count():
             self._clock_pub.publish(ClockMsg(clock=convert.to_time(now_ns)))
-        self._last_state = convert.to_arm_state_msg(dataclasses.replace(twin.arm_state(), stamp_ns=now_ns))
         self._last_status = convert.to_task_status_msg(now_ns, twin.task_status())
         self._status_pub.publish(self._last_status)
+        if self._served:  # whoever is connected to the arm reads its state there
+            return
+        self._last_state = convert.to_arm_state_msg(dataclasses.replace(twin.arm_state(), stamp_ns=now_ns))
         self._arm_fault.send(self._last_state, self._state_pub.publish)
 
     def _publish_images(self, now_ns: int) -> None:
@@ -190,11 +195,14 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             return response
         last_ns = self._now_ns()
         try:
-            if task != twin.task.name:
+            if isinstance(twin, ServedTwin):
+                twin.set_scene(task, request.seed)
+            elif task != twin.task.name:
                 fresh = self._new_twin(task, request.seed)
                 twin.close()
                 self._twin = twin = fresh
-            twin.reset(request.seed)
+            else:
+                twin.reset(request.seed)
         except TutelageError as error:  # this room leaves the task no layout
             response.accepted, response.message = False, str(error)
             return response
@@ -210,7 +218,20 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             self._observe()
         return response
 
+    def _check_served(self) -> None:
+        """Refuse a robot that is no simulation, and a clock that a served robot cannot keep."""
+        contract = self._contract
+        if self._served and (real := sorted({c.driver for c in contract.cameras.values()} - {"twin"})):
+            raise TutelageError(
+                f"robot '{contract.name}' has the arm driver '{contract.arm.driver}' and cameras of {', '.join(real)}: "
+                "it needs no twin"
+            )
+        if self._served and self.params.clock != "realtime":
+            raise TutelageError(f"robot '{contract.name}' keeps its own time: launch with clock:=realtime")
+
     def _new_twin(self, task: str, seed: int) -> Twin:
+        if self._served:
+            return ServedTwin(self._contract, task, seed, self.params.rooms)
         return Twin(self._contract, task, seed, rooms=self.params.rooms)
 
     def _camera_info(self, name: str) -> CameraInfo:
