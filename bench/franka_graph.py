@@ -144,21 +144,12 @@ def graph_teleoperation(settings: Settings) -> Mapping[str, Measurement]:
 )
 def policy_through_driver(settings: Settings) -> Mapping[str, Measurement]:
     """Let the shipped policy work through the driver, in real time, and count what the ground truth says."""
-    from bench import ros
     from tutelage_core.intervals import wilson_interval
 
+    outcomes: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="tutelage_bench_") as folder:
-        arguments = {"robot": "franka_twin", "folder": folder}
-        wanted = ("--episodes", str(EPISODES), "--first-seed", str(FIRST_SEED))
-        with (
-            ros.launched(settings.domain, arguments) as graph,
-            ros.program(settings.domain, "run_episodes", *wanted) as client,
-        ):
-            try:
-                said = ros.output_of(client, "run_episodes", EPISODES_LIMIT_S)
-            except ros.BenchError as error:
-                raise ros.BenchError(f"{error}; the graph said: {graph.tail()}") from error
-    outcomes = [json.loads(line) for line in said.splitlines()]
+        while len(outcomes) < EPISODES:
+            outcomes += _run_until_stopped(settings.domain, Path(folder), FIRST_SEED + len(outcomes))
     successes = sum(outcome["success"] for outcome in outcomes)
     return {
         "franka_policy_successes": Measurement(
@@ -170,6 +161,28 @@ def policy_through_driver(settings: Settings) -> Mapping[str, Measurement]:
                 "terminations": dict(Counter(outcome["termination"] for outcome in outcomes)),
                 "failures": dict(Counter(outcome["failure"] for outcome in outcomes if not outcome["success"])),
                 "median_steps": float(np.median([outcome["steps"] for outcome in outcomes])),
+                "failed_seeds": [outcome["seed"] for outcome in outcomes if not outcome["success"]],
             },
         )
     }
+
+
+def _run_until_stopped(domain: int, folder: Path, first_seed: int) -> list[dict[str, Any]]:
+    """Run the episodes from `first_seed` on in a new graph, and return those that ended.
+
+    An episode in which the robot stops itself is a failure like any other; the session then takes no more, as it shall
+    until a person clears the stop.
+    """
+    from bench import ros
+
+    wanted = ("--episodes", str(FIRST_SEED + EPISODES - first_seed), "--first-seed", str(first_seed))
+    arguments = {"robot": "franka_twin", "folder": str(folder), "black_box": str(folder / "black_box")}
+    with ros.launched(domain, arguments) as graph, ros.program(domain, "run_episodes", *wanted) as client:
+        said, complaint = client.communicate(timeout=EPISODES_LIMIT_S)
+        outcomes = [json.loads(line) for line in said.splitlines()]
+        ended = client.returncode == 0 or (bool(outcomes) and outcomes[-1]["termination"] == "stopped")
+        if not ended:
+            raise ros.BenchError(
+                f"run_episodes ended with {client.returncode}: {complaint}; the graph said: {graph.tail()}"
+            )
+    return outcomes

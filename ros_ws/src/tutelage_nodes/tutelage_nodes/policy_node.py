@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +29,9 @@ from tutelage_nodes.heartbeat import Heartbeat
 from tutelage_nodes.node import TutelageNode, run_node
 
 WARM_UP_THOUGHTS = 5
+RECENT_THOUGHTS = 50
+"""Over so many the published mean of the thinking time is taken."""
+
 LOOK_S = 0.01
 """How often the cameras are looked after [s]."""
 
@@ -83,7 +87,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._warm_up()
         self._active, self._not_before_ns = False, 0
         self._waiting: Observation | None = None
-        self._thought_s: list[float] = []
+        self._thought_s: deque[float] = deque(maxlen=RECENT_THOUGHTS)
         self._publisher = self.create_publisher(ti.ActionChunk, topics.POLICY_CHUNK, topics.reliable())
         quality = topics.reliable() if self.params.reliable_images else topics.newest()
         for camera in spec.cameras:
@@ -138,12 +142,12 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say how long the policy thinks."""
-        recent = self._thought_s[-50:]
+        recent = self._thought_s
         mean_ms = 1e3 * sum(recent) / len(recent) if recent else 0.0
         return (
             not self._trouble,
             self._trouble or ("driving" if self._active else "idle"),
-            {"inference_ms": round(mean_ms, 2), "chunks": len(self._thought_s)},
+            {"inference_ms": round(mean_ms, 2), "chunks": self.counters.get("chunks", 0)},
         )
 
     def _on_image(self, camera: str, message: Image) -> None:
@@ -175,6 +179,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         chunk = self._policy.act(window)
         thought_s = (self._steady.now_ns() - begun_ns) / NS_PER_S
         self._thought_s.append(thought_s)
+        self.count("chunks")
         self._chunks.add(chunk)
         message = convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s)
         self._faults.send(message, self._publisher.publish)
