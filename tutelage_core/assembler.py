@@ -66,4 +66,5 @@ class ObservationAssembler:
             return None
         self._last_ns = stamp_ns
         images = {name: self._frames[name].image for name in self._cameras}
-        return Observation(stamp_ns, images, state_vectors(state, self._state_keys))
+        taken = dict(zip(self._cameras, stamps, strict=True))
+        return Observation(stamp_ns, images, state_vectors(state, self._state_keys), taken, state.stamp_ns)

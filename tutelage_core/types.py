@@ -149,11 +149,32 @@ class Observation:
         stamp_ns: time of the period [ns].
         images: camera name to RGB pixels, shape (height, width, 3), uint8.
         state: state key (see `tutelage_core.contract.STATE_KEYS`) to float64 vector.
+        frame_stamps_ns: camera name to stamp of its frame [ns]; empty where all have the stamp of the period.
+        state_stamp_ns: stamp of the arm state [ns]; None where it is that of the period.
     """
 
     stamp_ns: int
     images: Mapping[str, ImageArray]
     state: Mapping[str, FloatArray]
+    frame_stamps_ns: Mapping[str, int] = field(default_factory=dict[str, int])
+    state_stamp_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class ObservationInputs:
+    """What an observation was made of: enough to find it again in a recording, and to see that it is the same.
+
+    Attributes:
+        frame_stamps_ns: camera name to stamp of its frame [ns].
+        state_stamp_ns: stamp of the arm state [ns].
+        state_keys: what was read of the arm state, in this order.
+        crc32: checksum of pixels and state; see `tutelage_core.episodes.parity`.
+    """
+
+    frame_stamps_ns: Mapping[str, int]
+    state_stamp_ns: int
+    state_keys: tuple[str, ...]
+    crc32: int
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 
 from tutelage_core.contract import NS_PER_S
@@ -16,6 +17,8 @@ from tutelage_core.types import (
     ExecutedStep,
     FloatArray,
     Frame,
+    ImageArray,
+    ObservationInputs,
     Pose,
     Source,
     StepCommand,
@@ -29,26 +32,46 @@ EXPERT_TOPIC = "/expert/step"
 CHUNK_TOPIC = "/policy/chunk"
 
 IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 ARM_STATE = "tutelage_interfaces/msg/ArmState"
 EXECUTED = "tutelage_interfaces/msg/ExecutedAction"
 STATUS = "tutelage_interfaces/msg/TaskStatus"
 COMMAND = "tutelage_interfaces/msg/ArmCommand"
 CHUNK = "tutelage_interfaces/msg/ActionChunk"
 
+ImageFormat = Literal["raw", "jpeg", "png"]
+IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
+"""How pixels are kept: as they are, as JPEG (a tenth of the size, not the same pixels) or as PNG (the same, slowly)."""
+
+JPEG_QUALITY = 95
+_ENCODINGS: dict[str, tuple[str, list[int]]] = {
+    # full chroma: half of it would blur the edges of small coloured things
+    "jpeg": (
+        ".jpg",
+        [
+            cv2.IMWRITE_JPEG_QUALITY,
+            JPEG_QUALITY,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ],
+    ),
+    "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
+}
+
 BASE_FRAME = "base"
 MAX_STAMP_NS = 2**31 * NS_PER_S - 1
 """Latest stamp that fits a ROS time [ns]."""
 
 
-def image_topic(camera: str) -> str:
-    """Return the topic of a camera's images."""
-    return f"/camera/{camera}/image_raw"
+def image_topic(camera: str, image_format: ImageFormat = "raw") -> str:
+    """Return the topic of a camera's images; compressed ones are named as image_transport names them."""
+    return f"/camera/{camera}/image_raw" + ("" if image_format == "raw" else "/compressed")
 
 
 def camera_of(topic: str) -> str | None:
-    """Return the camera whose images go to `topic`, or None if it carries no images."""
-    name = topic.removeprefix("/camera/").removesuffix("/image_raw")
-    return name if topic == image_topic(name) else None
+    """Return the camera whose images go to `topic`, raw or compressed, or None if it carries no images."""
+    name = topic.removeprefix("/camera/").removesuffix("/compressed").removesuffix("/image_raw")
+    return name if topic in (image_topic(name), image_topic(name, "jpeg")) else None
 
 
 def encode_image(camera: str, frame: Frame) -> bytes:
@@ -57,11 +80,7 @@ def encode_image(camera: str, frame: Frame) -> bytes:
     Raises:
         EpisodeError: it is not an uint8 array of shape (height, width, 3), or its stamp is not a ROS time.
     """
-    image = frame.image
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
-        raise EpisodeError(
-            f"camera '{camera}': image must be uint8 of shape (height, width, 3), got {image.dtype} {image.shape}"
-        )
+    image = _checked_image(camera, frame)
     height, width, _ = image.shape
     return encode(
         _message(
@@ -76,6 +95,53 @@ def encode_image(camera: str, frame: Frame) -> bytes:
         ),
         IMAGE,
     )
+
+
+def encode_compressed_image(camera: str, frame: Frame, image_format: ImageFormat) -> bytes:
+    """Return a frame as `sensor_msgs/CompressedImage`, JPEG or PNG.
+
+    Raises:
+        EpisodeError: it is not an uint8 array of shape (height, width, 3), its stamp is not a ROS time, or the format
+            is not legal.
+    """
+    image = _checked_image(camera, frame)
+    if image_format not in _ENCODINGS:
+        raise EpisodeError(f"images are not compressed as {image_format!r}; legal: {', '.join(_ENCODINGS)}")
+    suffix, options = _ENCODINGS[image_format]
+    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise EpisodeError(f"camera '{camera}': an image of {image.shape} cannot be made a {image_format}")
+    return encode(
+        _message(
+            COMPRESSED_IMAGE,
+            header=_header(frame.stamp_ns, camera),
+            # as image_transport writes it: the pixels were RGB, a decoder that knows only the format gives BGR
+            format=f"rgb8; {image_format} compressed bgr8",
+            data=np.asarray(data).reshape(-1),
+        ),
+        COMPRESSED_IMAGE,
+    )
+
+
+def to_image(message: Any) -> ImageArray:
+    """Return the RGB pixels of a decoded `Image` or `CompressedImage` message, shape (height, width, 3), uint8.
+
+    Raises:
+        EpisodeError: the encoding is not dense rgb8, JPEG or PNG, or the bytes do not fit it.
+    """
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    if not hasattr(message, "encoding"):
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if pixels is None:
+            raise EpisodeError(f"a compressed image of format {message.format!r} and {data.size} bytes is not readable")
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    height, width = message.height, message.width
+    if message.encoding != "rgb8" or message.step != 3 * width or data.size != 3 * height * width or not data.size:
+        raise EpisodeError(
+            f"encoding {message.encoding}, {data.size} bytes in rows of {message.step} for {width}x{height} px; only "
+            "dense rgb8 is read"
+        )
+    return data.reshape(height, width, 3)
 
 
 def encode_state(state: ArmState) -> bytes:
@@ -156,8 +222,8 @@ def encode_command(command: StepCommand) -> bytes:
     )
 
 
-def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float) -> bytes:
-    """Return a policy's chunk as `ActionChunk`; `inference_s` is how long it thought [s].
+def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float, inputs: ObservationInputs | None = None) -> bytes:
+    """Return a policy's chunk as `ActionChunk`; `inference_s` is how long it thought [s], `inputs` what about.
 
     Raises:
         EpisodeError: its steps have not the shape (length, 7), or there are none.
@@ -177,6 +243,11 @@ def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float) -> bytes:
             phrase=chunk.phrase,
             policy=policy,
             inference_s=float(inference_s),
+            cameras=list(inputs.frame_stamps_ns) if inputs else [],
+            frame_stamps=[_time(stamp) for stamp in inputs.frame_stamps_ns.values()] if inputs else [],
+            state_stamp=_time(inputs.state_stamp_ns if inputs else 0),
+            state_keys=list(inputs.state_keys) if inputs else [],
+            observation_crc=inputs.crc32 if inputs else 0,
         ),
         CHUNK,
     )
@@ -214,6 +285,40 @@ def to_executed(message: Any) -> ExecutedStep:
         executed=np.array(message.executed),
         reasons=tuple(message.reasons),
     )
+
+
+def to_chunk(message: Any) -> ActionChunk:
+    """Return a decoded `ActionChunk` message as the core type.
+
+    Raises:
+        EpisodeError: its numbers do not make length x 7.
+    """
+    steps = np.array(message.steps, dtype=np.float64)
+    if steps.size != message.length * STEP_SIZE:
+        raise EpisodeError(f"a chunk of {message.length} steps holds {steps.size} numbers")
+    period_ns = int(message.period.sec) * NS_PER_S + int(message.period.nanosec)
+    return ActionChunk(stamp_of(message), period_ns, steps.reshape(-1, STEP_SIZE), str(message.phrase))
+
+
+def to_inputs(message: Any) -> ObservationInputs | None:
+    """Return what a decoded `ActionChunk` message was thought from; None if it does not say, as old ones do not."""
+    cameras = list(getattr(message, "cameras", ()))
+    if not cameras:
+        return None
+    stamps = [int(stamp.sec) * NS_PER_S + int(stamp.nanosec) for stamp in message.frame_stamps]
+    state_ns = int(message.state_stamp.sec) * NS_PER_S + int(message.state_stamp.nanosec)
+    return ObservationInputs(
+        dict(zip(cameras, stamps, strict=True)), state_ns, tuple(message.state_keys), int(message.observation_crc)
+    )
+
+
+def _checked_image(camera: str, frame: Frame) -> ImageArray:
+    image = frame.image
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
+        raise EpisodeError(
+            f"camera '{camera}': image must be uint8 of shape (height, width, 3), got {image.dtype} {image.shape}"
+        )
+    return image
 
 
 def _message(name: str, **fields: Any) -> object:

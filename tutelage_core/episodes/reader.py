@@ -16,6 +16,9 @@ from tutelage_core.episodes.topics import IntArray, Topic, read_topics
 from tutelage_core.errors import EpisodeError, UnknownNameError
 from tutelage_core.types import STEP_SIZE, EpisodeResult, ExecutedStep, FloatArray, ImageArray
 
+JOIN_TOLERANCE_NS = 300_000_000
+"""So old may a picture be that belongs to a control period: the age at which the graph pauses the policy [ns]."""
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -31,6 +34,7 @@ class Episode:
         expert: what the expert would have done, shape (T, 7) [m, rad, 0..1]; NaN where it was not asked.
         sources: who drove, shape (T,), the numbers of `tutelage_core.types.Source`.
         reasons: for each period, the SafetyGate's reasons.
+        phrases: for each period, the language motion that the policy followed; empty where it followed none.
         success: ground truth before the step, shape (T,); False where there is none.
         progress: ground truth before the step, shape (T,), 0..1; NaN where there is none.
         metadata: what was known at the start.
@@ -46,6 +50,7 @@ class Episode:
     expert: FloatArray
     sources: NDArray[np.int8]
     reasons: tuple[tuple[str, ...], ...]
+    phrases: tuple[str, ...]
     success: NDArray[np.bool_]
     progress: FloatArray
     metadata: EpisodeMetadata
@@ -59,13 +64,15 @@ class Episode:
 def read_episode(folder: Path, cameras: tuple[str, ...] | None = None, tolerance_ns: int | None = None) -> Episode:
     """Read the finished episode in `folder`.
 
-    An image, state or status belongs to a control period if it has the period's stamp, else if it is the newest that is
-    not later and at most `tolerance_ns` older. An expert step belongs to the period with its very stamp.
+    Images and state of a control period are those that the policy's chunk of its stamp was thought from, where there is
+    one that says so. Else, and for the status, it is the newest message that is not later than the period and at most
+    `tolerance_ns` older. An expert step belongs to the period with its very stamp.
 
     Args:
         folder: the episode's folder.
         cameras: the cameras to decode; all that were recorded if None.
-        tolerance_ns: how old an image, state or status may be [ns]; one control period if None.
+        tolerance_ns: how old an image, state or status may be [ns]; `JOIN_TOLERANCE_NS` or one control period,
+            whichever is more, if None.
 
     Raises:
         EpisodeError: the episode is unfinished, damaged, foreign, or a period has no image or state; the file is named.
@@ -78,21 +85,27 @@ def read_episode(folder: Path, cameras: tuple[str, ...] | None = None, tolerance
     for camera in wanted:
         if camera not in recorded:
             raise UnknownNameError("camera", camera, recorded, str(path))
-    tolerance = manifest.metadata.contract.period_ns if tolerance_ns is None else tolerance_ns
+    tolerance = max(JOIN_TOLERANCE_NS, manifest.metadata.contract.period_ns) if tolerance_ns is None else tolerance_ns
     try:
         steps = _executed(path, topics)
         stamps = np.array([step.stamp_ns for step in steps], dtype=np.int64)
         success, progress = _statuses(topics, stamps, tolerance)
+        chunks = _Chunks(topics.get(messages.CHUNK_TOPIC))
+        images = {
+            camera: _images(_image_topic(path, topics, camera), chunks.frame_stamps(camera, stamps), tolerance)
+            for camera in wanted
+        }
         return Episode(
             name=folder.name,
             stamps_ns=stamps,
-            images={camera: _images(topics[messages.image_topic(camera)], stamps, tolerance) for camera in wanted},
-            state=_states(path, topics, stamps, tolerance),
+            images=images,
+            state=_states(path, topics, chunks.state_stamps(stamps), tolerance),
             requested=np.stack([step.requested for step in steps]),
             executed=np.stack([step.executed for step in steps]),
             expert=_expert(topics, stamps),
             sources=np.array([step.source for step in steps], dtype=np.int8),
             reasons=tuple(step.reasons for step in steps),
+            phrases=chunks.phrases(stamps),
             success=success,
             progress=progress,
             metadata=manifest.metadata,
@@ -114,6 +127,52 @@ def _executed(path: Path, topics: dict[str, Topic]) -> list[ExecutedStep]:
     return steps
 
 
+class _Chunks:
+    """What the policy's chunks say of the control periods that they were thought for."""
+
+    def __init__(self, topic: Topic | None) -> None:
+        self._topic = topic
+        found = [messages.to_inputs(message) for message in topic.messages] if topic is not None else []
+        stamps = topic.stamps_ns.tolist() if topic is not None else []
+        self._inputs = {stamp: inputs for stamp, inputs in zip(stamps, found, strict=True) if inputs is not None}
+
+    def frame_stamps(self, camera: str, stamps_ns: IntArray) -> IntArray:
+        """Return the stamp up to which a frame of `camera` may be taken for each control period [ns]."""
+        taken = (self._inputs.get(stamp) for stamp in stamps_ns.tolist())
+        wanted = [
+            stamp if t is None else t.frame_stamps_ns.get(camera, stamp)
+            for t, stamp in zip(taken, stamps_ns, strict=True)
+        ]
+        return np.array(wanted, dtype=np.int64)
+
+    def state_stamps(self, stamps_ns: IntArray) -> IntArray:
+        """Return the stamp up to which an arm state may be taken for each control period [ns]."""
+        taken = (self._inputs.get(stamp) for stamp in stamps_ns.tolist())
+        wanted = [stamp if t is None else t.state_stamp_ns for t, stamp in zip(taken, stamps_ns, strict=True)]
+        return np.array(wanted, dtype=np.int64)
+
+    def phrases(self, stamps_ns: IntArray) -> tuple[str, ...]:
+        """Return the phrase of the chunk that reaches to each control period; empty where there is none."""
+        if self._topic is None:
+            return ("",) * len(stamps_ns)
+        found: list[str] = []
+        reached = self._topic.join(stamps_ns, np.iinfo(np.int64).max)
+        for stamp, message in zip(stamps_ns.tolist(), reached, strict=True):
+            chunk = None if message is None else messages.to_chunk(message)
+            lasts = chunk is not None and stamp < chunk.stamp_ns + len(chunk.steps) * chunk.period_ns
+            found.append(chunk.phrase if chunk is not None and lasts else "")
+        return tuple(found)
+
+
+def _image_topic(path: Path, topics: dict[str, Topic], camera: str) -> Topic:
+    kinds = [
+        topics[name] for name in (messages.image_topic(camera), messages.image_topic(camera, "jpeg")) if name in topics
+    ]
+    if len(kinds) != 1:
+        raise EpisodeError(f"{path}: camera '{camera}' was recorded both raw and compressed; remove one of its topics")
+    return kinds[0]
+
+
 def _images(topic: Topic, stamps_ns: IntArray, tolerance_ns: int) -> ImageArray:
     pixels = [_pixels(topic, message) for message in topic.join_all(stamps_ns, tolerance_ns)]
     shapes = {image.shape for image in pixels}
@@ -123,13 +182,10 @@ def _images(topic: Topic, stamps_ns: IntArray, tolerance_ns: int) -> ImageArray:
 
 
 def _pixels(topic: Topic, message: Any) -> ImageArray:
-    height, width, data = message.height, message.width, np.frombuffer(message.data, dtype=np.uint8)
-    if message.encoding != "rgb8" or message.step != 3 * width or data.size != 3 * height * width:
-        raise EpisodeError(
-            f"{topic.path}: {topic.name}: encoding {message.encoding}, {data.size} bytes in rows of "
-            f"{message.step} for {width}x{height} px; only dense rgb8 is read"
-        )
-    return data.reshape(height, width, 3)
+    try:
+        return messages.to_image(message)
+    except EpisodeError as error:
+        raise EpisodeError(f"{topic.path}: {topic.name}: {error}") from error
 
 
 def _states(path: Path, topics: dict[str, Topic], stamps_ns: IntArray, tolerance_ns: int) -> dict[str, FloatArray]:

@@ -27,6 +27,7 @@ _KINDS = {
     messages.EXECUTED_TOPIC: messages.EXECUTED,
     messages.STATUS_TOPIC: messages.STATUS,
     messages.EXPERT_TOPIC: messages.COMMAND,
+    messages.CHUNK_TOPIC: messages.CHUNK,
 }
 
 _DAMAGE = (
@@ -69,6 +70,11 @@ class Topic:
             for index, fits in zip(found, (found >= 0) & (age <= tolerance_ns), strict=True)
         ]
 
+    def at(self, stamp_ns: int) -> Any:
+        """Return the message with this very stamp [ns], the one written last if there are several, else None."""
+        index = int(np.searchsorted(self.stamps_ns, stamp_ns, side="right")) - 1
+        return self.messages[index] if index >= 0 and self.stamps_ns[index] == stamp_ns else None
+
     def join_all(self, stamps_ns: IntArray, tolerance_ns: int) -> list[Any]:
         """Join as `join` does, but insist.
 
@@ -107,7 +113,10 @@ def read_topics(path: Path, data: bytes, cameras: Iterable[str] | None) -> tuple
                 recorded[camera] = None
                 if wanted is not None and camera not in wanted:
                     continue
-            kind = messages.IMAGE if camera is not None else _KINDS.get(channel.topic)
+            kind = _KINDS.get(channel.topic)
+            if camera is not None:
+                raw = channel.topic == messages.image_topic(camera)
+                kind = messages.IMAGE if raw else messages.COMPRESSED_IMAGE
             if kind is not None:
                 definition = _definition(path, schema, channel, kind)
                 decoded.setdefault(channel.topic, []).append(_decoded(path, message.data, kind, definition))

@@ -33,6 +33,7 @@ from tutelage_core.types import (
     ExecutedStep,
     FloatArray,
     Frame,
+    ObservationInputs,
     Source,
     StepCommand,
     TaskStatus,
@@ -53,12 +54,24 @@ class EpisodeWriter:
     unless it was closed.
     """
 
-    def __init__(self, root: Path, name: str, metadata: EpisodeMetadata) -> None:
+    def __init__(
+        self, root: Path, name: str, metadata: EpisodeMetadata, image_format: messages.ImageFormat = "raw"
+    ) -> None:
         """Make the partial folder and start the recording.
+
+        Args:
+            root: folder of the episodes.
+            name: of this one.
+            metadata: what is known at the start.
+            image_format: how pixels are kept: raw, jpeg or png.
 
         Raises:
             EpisodeError: the name is not legal or is taken, or the metadata cannot be stored.
+            UnknownNameError: the image format is not legal.
         """
+        if image_format not in messages.IMAGE_FORMATS:
+            raise UnknownNameError("image format", image_format, messages.IMAGE_FORMATS)
+        self._image_format: messages.ImageFormat = image_format
         self._final = root / check_name(name)
         self._partial = root / (name + PARTIAL_SUFFIX)
         self._metadata = metadata
@@ -98,8 +111,13 @@ class EpisodeWriter:
                 f"camera '{camera}': image has shape {frame.image.shape}, the contract of robot "
                 f"'{self._metadata.robot}' says ({contract.height}, {contract.width}, 3)"
             )
-        data = messages.encode_image(camera, frame)
-        self._write(messages.image_topic(camera), messages.IMAGE, frame.stamp_ns, data, frame.sequence)
+        if self._image_format == "raw":
+            kind, data = messages.IMAGE, messages.encode_image(camera, frame)
+        else:
+            kind = messages.COMPRESSED_IMAGE
+            data = messages.encode_compressed_image(camera, frame, self._image_format)
+        topic = messages.image_topic(camera, self._image_format)
+        self._write(topic, kind, frame.stamp_ns, data, frame.sequence)
 
     def state(self, state: ArmState) -> None:
         """Record what the arm measured.
@@ -142,9 +160,11 @@ class EpisodeWriter:
         data = messages.encode_command(StepCommand(stamp_ns, sequence, Source.EXPERT, step))
         self._write(messages.EXPERT_TOPIC, messages.COMMAND, stamp_ns, data, sequence)
 
-    def chunk(self, chunk: ActionChunk, policy: str, inference_s: float) -> None:
-        """Record what a policy wanted; `policy` is its kind, `inference_s` how long it thought [s]."""
-        data = messages.encode_chunk(chunk, policy, inference_s)
+    def chunk(
+        self, chunk: ActionChunk, policy: str, inference_s: float, inputs: ObservationInputs | None = None
+    ) -> None:
+        """Record what a policy of kind `policy` wanted, how long it thought [s], and what of."""
+        data = messages.encode_chunk(chunk, policy, inference_s, inputs)
         self._write(messages.CHUNK_TOPIC, messages.CHUNK, chunk.stamp_ns, data)
 
     def close(self, result: EpisodeResult) -> Path:

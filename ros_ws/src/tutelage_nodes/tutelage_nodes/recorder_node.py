@@ -231,10 +231,10 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
             self._read(topic, raw)
 
     def _on_label(self, request: LabelEpisode.Request, response: LabelEpisode.Response) -> LabelEpisode.Response:
-        label = Label(
-            self.get_clock().now().nanoseconds, request.success, request.failure, request.phrase, request.author
-        )
         try:
+            author = request.author or "a person"
+            now_ns = self.get_clock().now().nanoseconds
+            label = Label(now_ns, request.success, request.failure, request.phrase, author)
             response.message = f"kept in {add_label(Path(self.params.folder), request.episode, label)}"
             response.accepted = True
         except (TutelageError, OSError) as error:
