@@ -96,6 +96,15 @@ def read_sealed(folder: Path, *, kind: str, required: Iterable[str]) -> dict[str
     return content
 
 
+def seal_of(folder: Path) -> str:
+    """Return the SHA-256 of a sealed folder's manifest, which stands for all that is in it.
+
+    Raises:
+        CheckpointError: there is no manifest.
+    """
+    return hashlib.sha256(_read(folder / MANIFEST)).hexdigest()
+
+
 def parse_json_object(data: bytes, path: Path) -> dict[str, Any]:
     """Return the JSON object in `data`; `path` names it in errors.
 

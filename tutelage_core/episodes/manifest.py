@@ -22,6 +22,9 @@ ABORT_FILE = "abort.json"
 PARTIAL_SUFFIX = ".partial"
 FORMAT_VERSION = 1
 
+REPAIRING_SUFFIX = ".repairing"
+"""Of the folder in which an episode is made again; see `tutelage_core.episodes.repair`."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

@@ -118,15 +118,19 @@ class EpisodeStore:
             yield self.read(name)
 
     def _folders(self) -> list[Path]:
-        return sorted(p for p in self.root.iterdir() if p.is_dir()) if self.root.is_dir() else []
+        if not self.root.is_dir():
+            return []
+        return sorted(p for p in self.root.iterdir() if not p.name.startswith(".") and p.is_dir())
 
     def _folder(self, name: str) -> Path:
-        names = self.names()
-        if name not in names:
-            if name in {episode.name for episode in self.partial()}:
-                raise EpisodeError(f"{self.root / (name + PARTIAL_SUFFIX)}: this episode was never finished")
-            raise UnknownNameError("episode", name, names, str(self.root))
-        return self.root / name
+        folder = self.root / name
+        if Path(name).name == name and any((folder / file).exists() for file in (MANIFEST_FILE, EPISODE_FILE)):
+            return folder
+        if (self.root / (name + PARTIAL_SUFFIX)).is_dir():
+            raise EpisodeError(
+                f"{self.root / (name + PARTIAL_SUFFIX)}: this episode was never finished; tutelage data repair mends it"
+            )
+        raise UnknownNameError("episode", name, self.names(), str(self.root))
 
 
 def _reason(folder: Path) -> str:

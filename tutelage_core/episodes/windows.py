@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tutelage_core.contract import STATE_KEYS, RobotContract
-from tutelage_core.episodes.messages import EXECUTED_TOPIC
-from tutelage_core.episodes.reader import Episode
+from tutelage_core.contract import RobotContract
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.topics import IntArray
-from tutelage_core.errors import ConfigurationError, ContractMismatchError, EpisodeError, UnknownNameError
+from tutelage_core.episodes.window_checks import (
+    check_arguments,
+    check_recorded,
+    chosen_episodes,
+    common_contract,
+    periods_in,
+    state_sizes,
+)
 from tutelage_core.types import STEP_SIZE, FloatArray, ImageArray
-
-TARGETS = ("expert", "executed")
 
 
 @dataclass(frozen=True)
@@ -91,34 +94,30 @@ def load_windows(
         EpisodeError: there is no episode, or one is damaged or unfinished.
     """
     cameras, state_keys = tuple(cameras), tuple(state_keys)
-    _check_arguments(state_keys, history, chunk, target)
-    names = store.names() if names is None else tuple(names)
-    if not names:
-        partial = len(store.partial())
-        raise EpisodeError(f"{store.root}: no finished episode to load" + (f", {partial} partial" if partial else ""))
-    manifests = [store.manifest(name) for name in names]
-    contract = manifests[0].metadata.contract
-    for name, manifest in zip(names, manifests, strict=True):
-        _check_contract(manifest.metadata.contract, name, contract, names[0], cameras)
-
-    lengths = [manifest.messages.get(EXECUTED_TOPIC, 0) for manifest in manifests]
+    check_arguments(state_keys, history, chunk, target)
+    names, manifests = chosen_episodes(store, names)
+    contract = common_contract(names, manifests, cameras)
+    lengths = [periods_in(manifest) for manifest in manifests]
     total = sum(lengths)
     images = {c: np.empty((total, contract.cameras[c].height, contract.cameras[c].width, 3), np.uint8) for c in cameras}
-    state = np.empty((total, sum(_state_sizes(contract, state_keys))), np.float32)
+    state = np.empty((total, sum(state_sizes(contract, state_keys))), np.float32)
     steps = np.empty((total, STEP_SIZE), np.float32)
     sources = np.empty(total, np.int8)
     start = 0
-    for name, length in zip(tqdm(names, desc="episodes", unit="episode", disable=not progress), lengths, strict=True):
+    shown = tqdm(names, desc="episodes", unit="episode", disable=not progress)
+    for name, manifest in zip(shown, manifests, strict=True):
         episode = store.read(name, cameras)
-        _check_arrays(episode, length, contract, state_keys, images, str(store.root))
-        rows = slice(start, start + length)
+        shapes = {camera: pixels.shape[1:] for camera, pixels in episode.images.items()}
+        sizes = {key: episode.state[key].shape[1] for key in state_keys}
+        check_recorded(str(store.root), name, len(episode), manifest, contract, shapes, sizes)
+        rows = slice(start, start + len(episode))
         for camera in cameras:
             images[camera][rows] = episode.images[camera]
         if state_keys:
             state[rows] = np.concatenate([episode.state[key] for key in state_keys], axis=1)
-        steps[rows] = _targets(episode, target)
+        steps[rows] = target_steps(episode.expert, episode.executed, target)
         sources[rows] = episode.sources
-        start += length
+        start += len(episode)
     history_index, chunk_index, chunk_is_padding, episode_of = window_indices(lengths, history, chunk)
     return Windows(
         images,
@@ -151,86 +150,34 @@ def window_indices(
     lengths_array = np.asarray(lengths, dtype=np.int64)
     ends = np.cumsum(lengths_array)
     episode_of = np.repeat(np.arange(len(lengths_array)), lengths_array)
-    first = (ends - lengths_array)[episode_of][:, None]
-    last = (ends - 1)[episode_of][:, None]
-    row = np.arange(len(episode_of))[:, None]
+    starts = ends - lengths_array
+    rows = np.arange(len(episode_of))
+    return *rows_of_windows(rows, starts[episode_of], ends[episode_of], history, chunk), episode_of
+
+
+def rows_of_windows(
+    rows: IntArray, starts: IntArray, ends: IntArray, history: int, chunk: int
+) -> tuple[IntArray, IntArray, NDArray[np.bool_]]:
+    """Return which rows the windows at `rows` are made of.
+
+    Args:
+        rows: control period of each window, shape (n,).
+        starts: first row of each window's episode, shape (n,).
+        ends: row after the last one of each window's episode, shape (n,).
+        history: observations in a window.
+        chunk: steps in a chunk.
+
+    Returns:
+        history_index (n, history), chunk_index (n, chunk) and chunk_is_padding (n, chunk), as in `Windows`.
+    """
+    row, first, last = rows[:, None], starts[:, None], ends[:, None] - 1
     wanted = row + np.arange(chunk)
-    return np.maximum(row + np.arange(1 - history, 1), first), np.minimum(wanted, last), wanted > last, episode_of
+    return np.maximum(row + np.arange(1 - history, 1), first), np.minimum(wanted, last), wanted > last
 
 
-def _targets(episode: Episode, target: str) -> FloatArray:
+def target_steps(expert: FloatArray, executed: FloatArray, target: str) -> FloatArray:
+    """Return the steps to learn, shape (T, 7) [m, rad, 0..1]: the expert's where it was asked, or the executed."""
     if target == "executed":
-        return episode.executed
-    asked = np.isfinite(episode.expert).all(axis=1, keepdims=True)
-    return np.where(asked, episode.expert, episode.executed)
-
-
-def _check_arguments(state_keys: tuple[str, ...], history: int, chunk: int, target: str) -> None:
-    for name, value in (("history", history), ("chunk", chunk)):
-        if value < 1:
-            raise ConfigurationError(f"{name} must be at least 1, got {value}")
-    if target not in TARGETS:
-        raise UnknownNameError("target", target, TARGETS)
-    for key in state_keys:
-        if key not in STATE_KEYS:
-            raise UnknownNameError("state key", key, STATE_KEYS)
-
-
-def _state_sizes(contract: RobotContract, state_keys: tuple[str, ...]) -> list[int]:
-    joints = len(contract.arm.joints)
-    return [joints if key.startswith("joint_") else STATE_KEYS[key] for key in state_keys]
-
-
-def _check_contract(
-    have: RobotContract, name: str, first: RobotContract, first_name: str, cameras: tuple[str, ...]
-) -> None:
-    differences: list[str] = []
-    for camera in cameras:
-        ours, theirs = have.cameras.get(camera), first.cameras.get(camera)
-        if ours is None:
-            differences.append(f"camera '{camera}': needed, but the robot has {', '.join(sorted(have.cameras))}")
-        elif theirs is not None and (ours.width, ours.height) != (theirs.width, theirs.height):
-            differences.append(
-                f"camera '{camera}': {theirs.width}x{theirs.height} px in '{first_name}', "
-                f"{ours.width}x{ours.height} px in '{name}'"
-            )
-    if have.action != first.action:
-        differences.append(f"action: {first.action} in '{first_name}', {have.action} in '{name}'")
-    if abs(have.control_rate_hz - first.control_rate_hz) > 1e-6:
-        differences.append(
-            f"control rate: {first.control_rate_hz:g} Hz in '{first_name}', {have.control_rate_hz:g} Hz in '{name}'"
-        )
-    if len(have.arm.joints) != len(first.arm.joints):
-        differences.append(f"joints: {len(first.arm.joints)} in '{first_name}', {len(have.arm.joints)} in '{name}'")
-    if differences:
-        raise ContractMismatchError(
-            f"windows (cameras {', '.join(cameras) or 'none'}; first episode '{first_name}' of robot '{first.name}')",
-            f"episode '{name}' of robot '{have.name}'",
-            differences,
-        )
-
-
-def _check_arrays(
-    episode: Episode,
-    length: int,
-    contract: RobotContract,
-    state_keys: tuple[str, ...],
-    images: dict[str, ImageArray],
-    where: str,
-) -> None:
-    if len(episode) != length:
-        raise EpisodeError(
-            f"{where}/{episode.name}: the manifest says {length} control periods, the recording has {len(episode)}"
-        )
-    differences = [
-        f"camera '{camera}': {pixels.shape[1:]} needed, {episode.images[camera].shape[1:]} recorded"
-        for camera, pixels in images.items()
-        if episode.images[camera].shape[1:] != pixels.shape[1:]
-    ]
-    differences += [
-        f"state '{key}': {size} values needed, {episode.state[key].shape[1]} recorded"
-        for key, size in zip(state_keys, _state_sizes(contract, state_keys), strict=True)
-        if episode.state[key].shape[1] != size
-    ]
-    if differences:
-        raise ContractMismatchError(f"robot '{contract.name}'", f"episode '{episode.name}'", differences)
+        return executed
+    asked = np.isfinite(expert).all(axis=1, keepdims=True)
+    return np.where(asked, expert, executed)

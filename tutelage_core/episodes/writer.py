@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -55,7 +56,13 @@ class EpisodeWriter:
     """
 
     def __init__(
-        self, root: Path, name: str, metadata: EpisodeMetadata, image_format: messages.ImageFormat = "raw"
+        self,
+        root: Path,
+        name: str,
+        metadata: EpisodeMetadata,
+        image_format: messages.ImageFormat = "raw",
+        *,
+        called: str = "",
     ) -> None:
         """Make the partial folder and start the recording.
 
@@ -64,6 +71,7 @@ class EpisodeWriter:
             name: of this one.
             metadata: what is known at the start.
             image_format: how pixels are kept: raw, jpeg or png.
+            called: the name that stands in the recording, if it is not that of the folder.
 
         Raises:
             EpisodeError: the name is not legal or is taken, or the metadata cannot be stored.
@@ -87,10 +95,11 @@ class EpisodeWriter:
                 "away, or choose another name"
             ) from error
         self._file = (self._partial / EPISODE_FILE).open("xb")
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # whoever mends what a dead writer left sees that this one lives
         self._mcap = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD, enable_crcs=True)
         self._mcap.start(profile="ros2", library="tutelage")
-        self._mcap.add_metadata(METADATA_RECORD, {"name": name, "robot": metadata.robot, "metadata": text})
-        self._schemas: dict[str, int] = {}
+        self._mcap.add_metadata(METADATA_RECORD, {"name": called or name, "robot": metadata.robot, "metadata": text})
+        self._schemas: dict[tuple[str, str], int] = {}
         self._channels: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._last_executed_ns = -1
@@ -103,6 +112,17 @@ class EpisodeWriter:
             UnknownNameError: the robot's contract has no such camera.
             EpisodeError: the image has not the size that the contract gives.
         """
+        self.check_image(camera, frame)
+        if self._image_format == "raw":
+            kind, data = messages.IMAGE, messages.encode_image(camera, frame)
+        else:
+            kind = messages.COMPRESSED_IMAGE
+            data = messages.encode_compressed_image(camera, frame, self._image_format)
+        topic = messages.image_topic(camera, self._image_format)
+        self.write(topic, kind, frame.stamp_ns, data, frame.sequence)
+
+    def check_image(self, camera: str, frame: Frame) -> None:
+        """Refuse an image that the robot's contract does not know, as `image` does."""
         contract = self._metadata.contract.cameras.get(camera)
         if contract is None:
             raise UnknownNameError("camera", camera, self._metadata.contract.cameras, f"robot {self._metadata.robot}")
@@ -111,13 +131,6 @@ class EpisodeWriter:
                 f"camera '{camera}': image has shape {frame.image.shape}, the contract of robot "
                 f"'{self._metadata.robot}' says ({contract.height}, {contract.width}, 3)"
             )
-        if self._image_format == "raw":
-            kind, data = messages.IMAGE, messages.encode_image(camera, frame)
-        else:
-            kind = messages.COMPRESSED_IMAGE
-            data = messages.encode_compressed_image(camera, frame, self._image_format)
-        topic = messages.image_topic(camera, self._image_format)
-        self._write(topic, kind, frame.stamp_ns, data, frame.sequence)
 
     def state(self, state: ArmState) -> None:
         """Record what the arm measured.
@@ -125,7 +138,7 @@ class EpisodeWriter:
         Raises:
             EpisodeError: a vector has the wrong shape.
         """
-        self._write(messages.ARM_STATE_TOPIC, messages.ARM_STATE, state.stamp_ns, messages.encode_state(state))
+        self.write(messages.ARM_STATE_TOPIC, messages.ARM_STATE, state.stamp_ns, messages.encode_state(state))
 
     def executed(self, step: ExecutedStep, executed_at_ns: int | None = None) -> None:
         """Record one control period: what the SafetyGate let through.
@@ -137,17 +150,12 @@ class EpisodeWriter:
         Raises:
             EpisodeError: the stamp is not later than the last one, or what was executed is not finite.
         """
-        if step.stamp_ns <= self._last_executed_ns:
-            raise EpisodeError(
-                f"executed steps must come with growing stamps: {step.stamp_ns} ns after {self._last_executed_ns} ns"
-            )
         data = messages.encode_executed(step, step.stamp_ns if executed_at_ns is None else executed_at_ns)
-        self._write(messages.EXECUTED_TOPIC, messages.EXECUTED, step.stamp_ns, data, step.sequence)
-        self._last_executed_ns = step.stamp_ns
+        self.write(messages.EXECUTED_TOPIC, messages.EXECUTED, step.stamp_ns, data, step.sequence)
 
     def status(self, stamp_ns: int, status: TaskStatus) -> None:
         """Record the task's ground truth at `stamp_ns` [ns]; simulation only."""
-        self._write(messages.STATUS_TOPIC, messages.STATUS, stamp_ns, messages.encode_status(stamp_ns, status))
+        self.write(messages.STATUS_TOPIC, messages.STATUS, stamp_ns, messages.encode_status(stamp_ns, status))
 
     def expert(self, stamp_ns: int, step: FloatArray) -> None:
         """Record what the expert would do in the control period at `stamp_ns` [ns].
@@ -158,14 +166,56 @@ class EpisodeWriter:
         """
         sequence = self._counts.get(messages.EXPERT_TOPIC, 0)
         data = messages.encode_command(StepCommand(stamp_ns, sequence, Source.EXPERT, step))
-        self._write(messages.EXPERT_TOPIC, messages.COMMAND, stamp_ns, data, sequence)
+        self.write(messages.EXPERT_TOPIC, messages.COMMAND, stamp_ns, data, sequence)
 
     def chunk(
         self, chunk: ActionChunk, policy: str, inference_s: float, inputs: ObservationInputs | None = None
     ) -> None:
         """Record what a policy of kind `policy` wanted, how long it thought [s], and what of."""
         data = messages.encode_chunk(chunk, policy, inference_s, inputs)
-        self._write(messages.CHUNK_TOPIC, messages.CHUNK, chunk.stamp_ns, data)
+        self.write(messages.CHUNK_TOPIC, messages.CHUNK, chunk.stamp_ns, data)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was neither closed nor aborted."""
+        return self._open
+
+    def write(self, topic: str, kind: str, stamp_ns: int, data: bytes, sequence: int = 0, defined_as: str = "") -> None:
+        """Record one serialized message as it is; whoever calls this has looked at it.
+
+        Args:
+            topic: where it came from.
+            kind: its type, such as `sensor_msgs/msg/Image`.
+            stamp_ns: its header's stamp [ns].
+            data: its CDR bytes.
+            sequence: of the message.
+            defined_as: definition of its type, if it is not today's.
+
+        Raises:
+            EpisodeError: an executed step is not later than the last one.
+        """
+        self._check_open()
+        if topic == messages.EXECUTED_TOPIC:
+            if stamp_ns <= self._last_executed_ns:
+                raise EpisodeError(
+                    f"executed steps must come with growing stamps: {stamp_ns} ns after {self._last_executed_ns} ns"
+                )
+            self._last_executed_ns = stamp_ns
+        self._mcap.add_message(
+            self._channel(topic, kind, defined_as),
+            log_time=stamp_ns,
+            publish_time=stamp_ns,
+            data=data,
+            sequence=sequence & 0xFFFFFFFF,
+        )
+        self._counts[topic] = self._counts.get(topic, 0) + 1
+
+    def checkpoint(self) -> None:
+        """Bring all that was recorded to the disk: what is there survives the end of this process and of the power."""
+        self._check_open()
+        self._mcap.flush()
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
 
     def close(self, result: EpisodeResult) -> Path:
         """Finish the episode and return its folder.
@@ -219,23 +269,13 @@ class EpisodeWriter:
         if self._open:
             self.abort(f"{type(error).__name__}: {error}" if error is not None else "left without close")
 
-    def _write(self, topic: str, kind: str, stamp_ns: int, data: bytes, sequence: int = 0) -> None:
-        self._check_open()
-        self._mcap.add_message(
-            self._channel(topic, kind),
-            log_time=stamp_ns,
-            publish_time=stamp_ns,
-            data=data,
-            sequence=sequence & 0xFFFFFFFF,
-        )
-        self._counts[topic] = self._counts.get(topic, 0) + 1
-
-    def _channel(self, topic: str, kind: str) -> int:
+    def _channel(self, topic: str, kind: str, defined_as: str) -> int:
         if topic not in self._channels:
-            if kind not in self._schemas:
-                self._schemas[kind] = self._mcap.register_schema(kind, "ros2msg", definition(kind).encode())
+            schema = (kind, defined_as or definition(kind))
+            if schema not in self._schemas:
+                self._schemas[schema] = self._mcap.register_schema(kind, "ros2msg", schema[1].encode())
             self._channels[topic] = self._mcap.register_channel(
-                topic, "cdr", self._schemas[kind], metadata={"offered_qos_profiles": ""}
+                topic, "cdr", self._schemas[schema], metadata={"offered_qos_profiles": ""}
             )
         return self._channels[topic]
 

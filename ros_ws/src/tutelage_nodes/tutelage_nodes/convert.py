@@ -21,6 +21,7 @@ from tutelage_core.types import (
     ExecutedStep,
     Frame,
     ImageArray,
+    ObservationInputs,
     Pose,
     Source,
     StepCommand,
@@ -142,9 +143,17 @@ def from_executed_msg(message: ti.ExecutedAction) -> ExecutedStep:
     )
 
 
-def to_chunk_msg(chunk: ActionChunk, policy: str, inference_s: float) -> ti.ActionChunk:
-    """Return the message of a chunk."""
+def to_chunk_msg(
+    chunk: ActionChunk, policy: str, inference_s: float, inputs: ObservationInputs | None = None
+) -> ti.ActionChunk:
+    """Return the message of a chunk that was thought in `inference_s` [s] from `inputs`."""
     message = ti.ActionChunk()
+    if inputs is not None:
+        message.cameras = list(inputs.frame_stamps_ns)
+        message.frame_stamps = [to_time(stamp_ns) for stamp_ns in inputs.frame_stamps_ns.values()]
+        message.state_stamp = to_time(inputs.state_stamp_ns)
+        message.state_keys = list(inputs.state_keys)
+        message.observation_crc = inputs.crc32
     message.header.stamp = to_time(chunk.stamp_ns)
     message.header.frame_id = BASE_FRAME
     sec, nanosec = divmod(chunk.period_ns, NS_PER_S)

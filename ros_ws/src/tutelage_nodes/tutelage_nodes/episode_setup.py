@@ -149,23 +149,28 @@ class EpisodeSetup:
         if not by_hand:
             reset = ResetPolicy.Request(task=instruction, seed=goal.seed, not_before=not_before)
             requests.append(("policy_node", self._policy, reset))
+        metadata = {
+            "task": goal.task,
+            "instruction": instruction,
+            "seed": goal.seed,
+            "start_stamp_ns": convert.to_ns(not_before),
+            "policy": "hand" if by_hand else "",
+            "room": scene.room,
+        }
+        opening = RecordEpisode.Request(
+            open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before
+        )
         if goal.record:
-            metadata = {
-                "task": goal.task,
-                "instruction": instruction,
-                "seed": goal.seed,
-                "start_stamp_ns": convert.to_ns(not_before),
-            }
-            opening = RecordEpisode.Request(
-                open=True, episode=episode, metadata_json=json.dumps(metadata), not_before=not_before
-            )
             requests.append(("recorder_node", self._recorder, opening))
         replan_every = 1
         for name, client, request in requests:
             answer = await self._ask_until_accepted(client, request)
             if not answer.accepted:
                 return Scene(refusal=f"{name}: {answer.message}")
-            replan_every = getattr(answer, "replan_every", replan_every)
+            if client is self._policy:
+                replan_every = answer.replan_every
+                metadata |= {"policy": answer.policy, "policy_sha256": answer.policy_sha256}
+                opening.metadata_json = json.dumps(metadata)
         for _ in range(CONNECT_TRIES):
             if self._is_heard():
                 break

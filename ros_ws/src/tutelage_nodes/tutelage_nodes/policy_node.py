@@ -19,6 +19,8 @@ from tutelage_core.camera_watch import CameraWatch, CameraWatchSettings
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, STATE_KEYS, check_fit, load_contract
+from tutelage_core.episodes.parity import inputs_of
+from tutelage_core.sealed_folder import seal_of
 from tutelage_core.session import DriveEvent, DriveState
 from tutelage_core.types import ArmState, Observation
 from tutelage_core.window import ObservationWindow
@@ -75,7 +77,9 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         """Load the checkpoint, refuse it if it does not fit the robot, warm up, open the topics."""
         torch.set_num_threads(self.params.threads)
         contract = load_contract(self.params.robot)
-        self._policy: Policy = load_policy(find_checkpoint(self.params.policy))
+        folder = find_checkpoint(self.params.policy)
+        self._policy: Policy = load_policy(folder)
+        self._seal = seal_of(folder)
         spec = self._policy.spec
         check_fit(spec, contract)
         self._steady = SteadyClock()
@@ -181,7 +185,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._thought_s.append(thought_s)
         self.count("chunks")
         self._chunks.add(chunk)
-        message = convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s)
+        message = convert.to_chunk_msg(chunk, self._policy.spec.name, thought_s, inputs_of(observation))
         self._faults.send(message, self._publisher.publish)
 
     def _on_session(self, message: ti.SessionState) -> None:
@@ -210,6 +214,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._policy.reset(request.task, request.seed)
         response.accepted = True
         response.replan_every = self._policy.spec.replan_every
+        response.policy, response.policy_sha256 = self._policy.spec.name, self._seal
         return response
 
     def _on_correct(self, request: Sentence.Request, response: Sentence.Response) -> Sentence.Response:

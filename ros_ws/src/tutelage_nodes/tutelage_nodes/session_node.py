@@ -138,7 +138,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             state=str(self._session.state), task=episode.instruction, episode=episode.name, reason=reason
         )
         message.driver = "" if episode.goal is None else "hand" if episode.is_by_hand else "policy"
-        message.header.stamp = self.get_clock().now().to_msg()
+        # as everything that is recorded, on the clock of the data
+        stamp_ns = max(self._state_ns, 0) if self._lockstep else self._now_ns()
+        message.header.stamp = convert.to_time(stamp_ns)
         self._state_pub.publish(message)
 
     def _ask_person(self, what: str) -> Future:

@@ -212,7 +212,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         if self.params.clock != "realtime":
             self._offset_ns = last_ns + PAUSE_BETWEEN_SCENES_NS - twin.time_ns
         response.accepted, response.instruction = True, twin.instruction
-        response.step_limit = twin.step_limit
+        response.step_limit, response.room = twin.step_limit, twin.room.name
         response.stamp = convert.to_time(self._now_ns())
         if self.params.clock == "lockstep":
             self._observe()
