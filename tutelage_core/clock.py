@@ -22,6 +22,14 @@ class SteadyClock:
         return time.monotonic_ns()
 
 
+class WallClock:
+    """The time of day, which may jump: for what people read, such as when a label was given."""
+
+    def now_ns(self) -> int:
+        """Return nanoseconds since 1970, UTC."""
+        return time.time_ns()
+
+
 class ManualClock:
     """A clock that is set by its owner: simulated time and tests."""
 

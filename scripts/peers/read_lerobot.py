@@ -1,10 +1,11 @@
-"""Reads a data set with the real LeRobot 0.4.4 and writes down what it saw; run it in the environment of `peers/lerobot`.
+"""Reads a data set with the real LeRobot 0.4.4 and writes down what it saw.
 
     .cache/peers/lerobot/bin/python scripts/peers/read_lerobot.py --root DATASET --output SEEN.npz
 
-Two things are put right, and no more. torchvision's compiled part does not load beside a CPU build of torch, so the
-operators that it registers are declared before it is imported. And none of LeRobot's video decoders loads on such a
-machine, so the one function that fetches frames is replaced by PyAV; all else of LeRobotDataset runs as published.
+It runs in the environment that `scripts/peers/lerobot` makes. Two things are put right, and no more. torchvision's
+compiled part does not load beside a CPU build of torch, so the operators that it registers are declared before it is
+imported. And none of LeRobot's video decoders loads on such a machine, so the one function that fetches frames is
+replaced by PyAV. All else of LeRobotDataset runs as published.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MISSING = torch.library.Library("torchvision", "DEF")
 for _operator in ("nms", "qnms"):
     _MISSING.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from lerobot.datasets import lerobot_dataset
+from lerobot.datasets import lerobot_dataset  # noqa: E402 the operators must be declared first
 
 
 def frames_at(
@@ -50,7 +51,7 @@ def frames_at(
 
 
 def read(root: Path) -> dict[str, np.ndarray]:
-    """Return every frame of the data set at `root`: numbers, task, images as uint8 (T, height, width, 3); and its statistics."""
+    """Return every frame of the data set at `root`, images as uint8 (T, height, width, 3), and its statistics."""
     dataset = lerobot_dataset.LeRobotDataset("local/peer", root=root)
     rows: dict[str, list] = {}
     for number in range(len(dataset)):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from running_graph import launched
 
+from tutelage_core.episodes.parity import check_parity
 from tutelage_core.episodes.reader import read_episode
 from tutelage_core.types import Source
 
@@ -25,6 +26,11 @@ def test_lockstep_recording_holds_every_step_and_every_frame(small_policy, domai
         assert all(images.std() > 1.0 for images in episode.images.values()), "the pictures are empty"
         assert np.isfinite(episode.executed).all()
         assert episode.metadata.seed == outcome["seed"]
+        assert (episode.metadata.policy, len(episode.metadata.policy_sha256)) == ("bc", 64)
+        assert episode.metadata.room.startswith("lab:")
+        assert episode.metadata.versions["numpy"]
+        parity = check_parity(tmp_path / str(outcome["episode"]))
+        assert parity.same == parity.chunks >= 5
     assert "unknown task 'NoSuchTask'" in refused.stdout + refused.stderr
     assert "an episode of this name exists" in twice.stdout + twice.stderr
 
@@ -40,3 +46,5 @@ def test_running_clock_keeps_the_control_period_and_is_recorded(small_policy, do
     gaps_ns = np.diff(episode.stamps_ns)
     assert abs(np.median(gaps_ns) - 100_000_000) < 10_000_000
     assert (episode.sources == int(Source.POLICY)).mean() > 0.8
+    parity = check_parity(tmp_path / str(outcome["episode"]))
+    assert parity.same == parity.chunks > 3, "each observation that the policy saw is in the recording, byte for byte"

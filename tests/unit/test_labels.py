@@ -45,7 +45,9 @@ def test_label_of_no_episode_is_refused(root: Path, episode: str) -> None:
         add_label(root, episode, FIRST)
 
 
-@pytest.mark.parametrize("line", ["{", '{"success": true}', '{"stamp_ns": 1}', '{"stamp_ns": 1, "success": true, "mood": 3}'])
+@pytest.mark.parametrize(
+    "line", ["{", '{"success": true}', '{"stamp_ns": 1}', '{"stamp_ns": 1, "success": true, "mood": 3}']
+)
 def test_spoilt_line_is_named(root: Path, line: str) -> None:
     file = add_label(root, "done", FIRST)
     file.write_text(file.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")

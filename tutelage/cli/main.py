@@ -11,7 +11,8 @@ from typing import Annotated
 
 import tyro
 
-from tutelage.cli import show, show_incident, show_sim
+from tutelage.cli import show, show_data, show_incident, show_sim
+from tutelage.cli.show_data import DataConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
 from tutelage.runs.graph import RunConfig
@@ -72,6 +73,7 @@ Command = (
     | Annotated[
         ReplayIncidentConfig, tyro.conf.subcommand("replay-incident", description="what a blown-up simulation did")
     ]
+    | Annotated[DataConfig, tyro.conf.subcommand("data", description="recorded episodes: list, show, repair, export")]
     | Annotated[SimConfig, tyro.conf.subcommand("sim", description="look at the twin: rooms, tasks and experts")]
     | Annotated[DoctorConfig, tyro.conf.subcommand("doctor", description="what works on this machine")]
 )
@@ -125,6 +127,8 @@ def _run(command: Command) -> int:
             return show.live(command.policy, command.task, command.output)
         case ReplayIncidentConfig():
             return show_incident.replay_incident(command)
+        case DataConfig():
+            return show_data.data_command(command)
         case SimConfig():
             return show_sim.sim(command)
         case DoctorConfig():

@@ -45,9 +45,8 @@ class Intake:
     and the recording goes on.
     """
 
-    def __init__(self, contract: RobotContract, image_format: messages.ImageFormat = "raw") -> None:
-        """Take the messages of the robot with this `contract`; keep its images in `image_format`."""
-        self._contract, self._image_format = contract, image_format
+    def __init__(self, contract: RobotContract) -> None:
+        """Take the messages of the robot with this `contract`."""
         self._cameras = {messages.image_topic(camera): camera for camera in contract.cameras}
         self._recent: dict[str, deque[bytes]] = {
             topic: deque(maxlen=RECENT_IMAGES if topic in self._cameras else RECENT_MESSAGES) for topic in self.topics
@@ -137,7 +136,7 @@ class Intake:
         self, writer: EpisodeWriter, camera: str, topic: str, stamp_ns: int, message: Any, data: bytes
     ) -> None:
         frame = Frame(messages.to_image(message), stamp_ns, self.count(topic))
-        if self._image_format != "raw":
+        if writer.image_format != "raw":
             writer.image(camera, frame)
             return
         writer.check_image(camera, frame)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tutelage_core.config import from_mapping
-from tutelage_core.episodes import messages
 from tutelage_core.episodes.labels import LABELS_FILE
 from tutelage_core.episodes.manifest import (
     ABORT_FILE,
@@ -28,8 +27,8 @@ from tutelage_core.episodes.manifest import (
     to_json,
     write_synced,
 )
-from tutelage_core.episodes.salvage import Salvage, SavedMessage
-from tutelage_core.episodes.schemas import decode
+from tutelage_core.episodes.runs import Run, Runs
+from tutelage_core.episodes.salvage import Salvage
 from tutelage_core.episodes.writer import METADATA_RECORD, EpisodeWriter
 from tutelage_core.errors import ConfigurationError, EpisodeError
 from tutelage_core.types import EpisodeResult
@@ -83,8 +82,9 @@ def unfinished(root: Path) -> tuple[str, ...]:
 def repair(root: Path, name: str) -> RepairReport:
     """Repair the episode `name` under `root`, finished or not.
 
-    Every message is kept that stands in a chunk whose checksum holds, decodes as it is defined and, for executed steps,
-    is later than the one before. An episode whose end is not recorded ends as `interrupted`.
+    What is kept is the longest run of control periods that is whole: in chunks whose checksums hold, with no damaged
+    chunk between them, each with its images and its arm state. An episode whose end is not recorded ends as
+    `interrupted`.
 
     Raises:
         EpisodeError: there is no such episode, or it is being written.
@@ -99,68 +99,43 @@ def repair(root: Path, name: str) -> RepairReport:
         raise EpisodeError(f"{source}: is being written; end the recorder first")
     if source is finished and _is_sound(source):
         return RepairReport(name, "sound")
-    salvage = Salvage(source / EPISODE_FILE)
-    if not salvage.path.is_file():
+    if not (source / EPISODE_FILE).is_file():
         return _give_up(source, name, "there is no recording in it")
-    writer: EpisodeWriter | None = None
-    keeper = _Keeper()
-    try:
-        for message in salvage.messages():
-            if writer is None:
-                metadata = _metadata(source, salvage)
-                if metadata is None:
-                    return _give_up(
-                        source, name, "its beginning is damaged: which robot and task it is of is not known"
-                    )
-                writer = EpisodeWriter(root, name + REPAIRING_SUFFIX, metadata, called=name)
-            keeper.keep(writer, message)
-        if writer is None or not keeper.steps:
-            if writer is not None:
-                shutil.rmtree(writer.abort("nothing to repair"))
-            return _give_up(source, name, "no executed step can be read: there is no control period to keep")
-        left_out = _left_out(salvage, keeper)
-        in_memory = () if salvage.is_whole or left_out else ("what was in memory when its writer died",)
-        result = replace(_result(source), steps=keeper.steps)
-        report = RepairReport(name, "repaired", keeper.steps, keeper.kept, left_out or in_memory)
-        return _put_in_place(root, name, source, writer, result, report, keep_original=bool(left_out))
-    finally:
-        if writer is not None and writer.is_open:
-            shutil.rmtree(writer.abort("the repair failed"), ignore_errors=True)
+    salvage = Salvage(source / EPISODE_FILE)
+    runs = Runs()
+    for message in salvage.messages():
+        runs.note(message)
+    metadata = _metadata(source, salvage)
+    if metadata is None:
+        return _give_up(source, name, "its beginning is damaged: which robot and task it is of is not known")
+    run = runs.longest(metadata.contract)
+    if run is None:
+        return _give_up(source, name, "no control period in it is whole")
+    with EpisodeWriter(root, name + REPAIRING_SUFFIX, metadata, called=name) as writer:
+        kept = 0
+        for message in Salvage(source / EPISODE_FILE).messages():
+            if run.holds(message):
+                writer.write(
+                    message.topic, message.kind, message.stamp_ns, message.data, message.sequence, message.definition
+                )
+                kept += 1
+        lost = _lost(salvage, runs, run)
+        in_memory = () if salvage.is_whole or lost else ("what was in memory when its writer died",)
+        result = replace(_result(source), steps=len(run.steps_ns))
+        report = RepairReport(name, "repaired", len(run.steps_ns), kept, lost or in_memory)
+        return _put_in_place(root, source, writer, result, report, keep_original=bool(lost))
 
 
-class _Keeper:
-    """Writes what can be kept, and counts what cannot."""
-
-    def __init__(self) -> None:
-        self.kept = self.steps = self.undecodable = self.disordered = 0
-
-    def keep(self, writer: EpisodeWriter, message: SavedMessage) -> None:
-        try:
-            decode(message.data, message.kind, message.definition)
-        except EpisodeError:
-            self.undecodable += 1
-            return
-        try:
-            writer.write(
-                message.topic, message.kind, message.stamp_ns, message.data, message.sequence, message.definition
-            )
-        except EpisodeError:
-            self.disordered += 1
-            return
-        self.kept += 1
-        self.steps += message.topic == messages.EXECUTED_TOPIC
-
-
-def _left_out(salvage: Salvage, keeper: _Keeper) -> tuple[str, ...]:
+def _lost(salvage: Salvage, runs: Runs, run: Run) -> tuple[str, ...]:
     said: list[str] = []
     if salvage.damaged_chunks:
         said.append(f"{salvage.damaged_chunks} chunks whose checksum does not hold")
     if salvage.tail_bytes:
         said.append(f"{salvage.tail_bytes} bytes at the end ({salvage.why or 'not a whole record'})")
-    if keeper.undecodable:
-        said.append(f"{keeper.undecodable} messages that are not as they are defined")
-    if keeper.disordered:
-        said.append(f"{keeper.disordered} executed steps that are not later than the one before")
+    if runs.unreadable:
+        said.append(f"{runs.unreadable} messages that are not as they are defined")
+    if rest := runs.steps - len(run.steps_ns):
+        said.append(f"{rest} control periods that do not hang together with the others or lack a picture or a state")
     return tuple(said)
 
 
@@ -184,7 +159,6 @@ def _result(source: Path) -> EpisodeResult:
 
 def _put_in_place(
     root: Path,
-    name: str,
     source: Path,
     writer: EpisodeWriter,
     result: EpisodeResult,
@@ -193,6 +167,7 @@ def _put_in_place(
     keep_original: bool,
 ) -> RepairReport:
     """Finish the new recording beside the old one, then change places: whenever this ends, one of them is there."""
+    name = report.episode
     kept_in = _free_name(root / DAMAGED_FOLDER, name) if keep_original else None
     report = replace(report, original=str(kept_in.relative_to(root)) if kept_in is not None else "")
     fresh = writer.close(result)

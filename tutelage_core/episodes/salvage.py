@@ -28,8 +28,19 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class SavedMessage:
-    """One message of a chunk whose checksum holds: topic, type, definition as text, stamp [ns], CDR bytes, sequence."""
+    """One message of a chunk whose checksum holds.
 
+    Attributes:
+        part: counts the damaged chunks before it: between messages of one part nothing is missing.
+        topic: where it came from.
+        kind: its type, such as `sensor_msgs/msg/Image`.
+        definition: how the file defines the type.
+        stamp_ns: its header's stamp [ns].
+        data: its CDR bytes.
+        sequence: of the message.
+    """
+
+    part: int
     topic: str
     kind: str
     definition: str
@@ -79,7 +90,13 @@ class Salvage:
                         if schema is not None and schema.encoding == "ros2msg" and channel.message_encoding == "cdr":
                             text = schema.data.decode("utf-8", errors="replace")
                             yield SavedMessage(
-                                channel.topic, schema.name, text, part.log_time, part.data, part.sequence
+                                self.damaged_chunks,
+                                channel.topic,
+                                schema.name,
+                                text,
+                                part.log_time,
+                                part.data,
+                                part.sequence,
                             )
 
     def _records(self, file: BinaryIO) -> Iterator[object]:

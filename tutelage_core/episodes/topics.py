@@ -54,12 +54,14 @@ class Topic:
         path: the file that it was read from, for error messages.
         stamps_ns: header stamps, shape (M,) [ns].
         messages: the M decoded messages.
+        disordered: how many of them were written after one with a later stamp.
     """
 
     name: str
     path: Path
     stamps_ns: IntArray
     messages: list[Any]
+    disordered: int = 0
 
     def join(self, stamps_ns: IntArray, tolerance_ns: int) -> list[Any]:
         """Return for each stamp the newest message that is not later and at most `tolerance_ns` older, else None."""
@@ -145,4 +147,5 @@ def _definition(path: Path, schema: Schema | None, channel: Channel, kind: str) 
 def _topic(name: str, path: Path, found: list[Any]) -> Topic:
     stamps = np.array([messages.stamp_of(message) for message in found], dtype=np.int64)
     order = np.argsort(stamps, kind="stable")
-    return Topic(name, path, stamps[order], [found[index] for index in order])
+    late = int((stamps[1:] < np.maximum.accumulate(stamps)[:-1]).sum())
+    return Topic(name, path, stamps[order], [found[index] for index in order], late)

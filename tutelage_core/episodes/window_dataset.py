@@ -185,6 +185,10 @@ class WindowDataset:
         """Return all windows of the episode with this number, in time's order."""
         return self.__getitems__(self.rows_of(episode))
 
+    def cached_files(self) -> tuple[Path, ...]:
+        """Return the files that images or features are read from."""
+        return tuple(self._path(episode, camera) for episode in range(len(self.names)) for camera in self.cameras)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the maps out: pickled, they would be copies of whole files."""
         return {**self.__dict__, "_maps": {}}

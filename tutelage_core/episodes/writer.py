@@ -79,7 +79,8 @@ class EpisodeWriter:
         """
         if image_format not in messages.IMAGE_FORMATS:
             raise UnknownNameError("image format", image_format, messages.IMAGE_FORMATS)
-        self._image_format: messages.ImageFormat = image_format
+        self.image_format: messages.ImageFormat = image_format
+        """How it keeps pixels."""
         self._final = root / check_name(name)
         self._partial = root / (name + PARTIAL_SUFFIX)
         self._metadata = metadata
@@ -113,12 +114,12 @@ class EpisodeWriter:
             EpisodeError: the image has not the size that the contract gives.
         """
         self.check_image(camera, frame)
-        if self._image_format == "raw":
+        if self.image_format == "raw":
             kind, data = messages.IMAGE, messages.encode_image(camera, frame)
         else:
             kind = messages.COMPRESSED_IMAGE
-            data = messages.encode_compressed_image(camera, frame, self._image_format)
-        topic = messages.image_topic(camera, self._image_format)
+            data = messages.encode_compressed_image(camera, frame, self.image_format)
+        topic = messages.image_topic(camera, self.image_format)
         self.write(topic, kind, frame.stamp_ns, data, frame.sequence)
 
     def check_image(self, camera: str, frame: Frame) -> None:

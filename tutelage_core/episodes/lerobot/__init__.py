@@ -1,1 +1,1 @@
-"""LeRobotDataset v3.0, out and in: `export_episode` and `assemble` write one, `import_episode` makes episodes of one."""
+"""LeRobotDataset v3.0: `export_episode` and `assemble` write one, `import_episode` makes episodes of one."""

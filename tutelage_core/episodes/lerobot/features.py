@@ -34,7 +34,7 @@ _LANGUAGE_ROW = pa.struct(
         pa.field("style", pa.string()),
         pa.field("timestamp", pa.float32(), nullable=False),
         pa.field("camera", pa.string()),
-        pa.field("tool_calls", pa.list_(pa.json_())),
+        pa.field("tool_calls", pa.list_(pa.string())),
     ]
 )
 _SCALARS: Mapping[str, pa.DataType] = {
@@ -43,6 +43,9 @@ _SCALARS: Mapping[str, pa.DataType] = {
     "int64": pa.int64(),
     "bool": pa.bool_(),
 }
+NUMBERS = (*_SCALARS, "int8", "int16", "int32", "uint8", "float16")
+"""Types of features whose columns are numbers."""
+
 Feature = dict[str, Any]
 
 
@@ -122,7 +125,7 @@ def dataset_features(contract: RobotContract, settings: layout.ExportSettings, *
     return found
 
 
-def column_type(feature: Feature) -> pa.DataType | None:
+def column_type(feature: Feature) -> Any:
     """Return the type of a feature's column in the data files; None for a video, which has none."""
     dtype = feature["dtype"]
     if dtype == "video":
@@ -135,7 +138,7 @@ def column_type(feature: Feature) -> pa.DataType | None:
     return _SCALARS[dtype] if size == 1 else pa.list_(_SCALARS[dtype], size)
 
 
-def to_column(values: NDArray[Any], feature: Feature) -> pa.Array:
+def to_column(values: NDArray[Any], feature: Feature) -> Any:
     """Return numbers as a column.
 
     Args:
@@ -148,7 +151,7 @@ def to_column(values: NDArray[Any], feature: Feature) -> pa.Array:
     return flat if size == 1 else pa.FixedSizeListArray.from_arrays(flat, size)
 
 
-def to_numbers(column: pa.ChunkedArray, size: int) -> NDArray[Any]:
+def to_numbers(column: Any, size: int) -> NDArray[Any]:
     """Return a column of numbers as an array, shape (T, size)."""
     array = column.combine_chunks()
     if not pa.types.is_primitive(array.type):

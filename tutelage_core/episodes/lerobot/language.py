@@ -71,9 +71,10 @@ def to_labels(records: Sequence[Mapping[str, Any]], stamps_ns: IntArray, fps: fl
     period_ns = round(1e9 / fps)
     end_ns = int(stamps_ns[-1]) + period_ns
     starts_ns = [_stamp(float(record["timestamp"]), stamps_ns, fps, end_ns) for record in rows]
+    ends_ns = [*starts_ns, end_ns][1:]
     return [
         Label(0, phrase=str(record["content"]), author=author, phrase_span_ns=(start, end))
-        for record, start, end in zip(rows, starts_ns, [*starts_ns[1:], end_ns], strict=True)
+        for record, start, end in zip(rows, starts_ns, ends_ns, strict=True)
         if record["content"] and start < end
     ]
 

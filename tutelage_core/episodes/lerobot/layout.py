@@ -50,7 +50,7 @@ class ExportSettings:
         gop: frames from one key frame to the next; 2 makes access to any frame quick.
         preset: speed of libsvtav1, 0 slow .. 13 fast.
         reward_model: the reward model whose numbers become `next.reward`; empty for no rewards.
-        language: write phrases as a column that LeRobot 0.6 reads and 0.4 refuses; without it they stay in our own file.
+        language: write phrases as a column, which LeRobot 0.6 reads and 0.4 refuses; else they stay in our own file.
         data_file_mb: a data file is closed before it grows beyond this [MiB]; one episode is never divided.
         video_file_mb: the same for videos [MiB].
         files_per_chunk: files in one folder.

@@ -8,7 +8,7 @@ row of float64 for each control period.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tutelage_core.episodes.manifest import EPISODE_FILE, EpisodeMetadata, read_
 from tutelage_core.episodes.reader import Episode
 from tutelage_core.episodes.topics import read_topics
 from tutelage_core.errors import EpisodeError
-from tutelage_core.types import STEP_SIZE, EpisodeResult, FloatArray
+from tutelage_core.types import EpisodeResult, FloatArray
 
 FORMAT_VERSION = 1
 
@@ -83,7 +83,7 @@ def to_plain_origin(stored: Mapping[str, Any], contracts: Sequence[RobotContract
     return {**plain, "metadata": {**plain["metadata"], "contract": to_mapping(contract)}}
 
 
-def periods_table(episode: Episode, folder: Path) -> pa.Table:
+def periods_table(episode: Episode, folder: Path) -> Any:
     """Return the exact numbers of an episode, a row for each control period.
 
     Args:
@@ -108,7 +108,7 @@ def periods_table(episode: Episode, folder: Path) -> pa.Table:
     return pa.table(columns)
 
 
-def rows_of(table: pa.Table) -> Mapping[str, Any]:
+def rows_of(table: Any) -> Mapping[str, Any]:
     """Return the columns of `periods_table` by name: arrays of numbers, lists of the rest."""
     found: dict[str, Any] = {}
     for name in table.column_names:
@@ -122,12 +122,7 @@ def rows_of(table: pa.Table) -> Mapping[str, Any]:
     return found
 
 
-def resulting(metadata: EpisodeMetadata, key: str, value: str) -> EpisodeMetadata:
-    """Return the metadata with one more entry among the versions."""
-    return replace(metadata, versions={**metadata.versions, key: value})
-
-
-def _vectors(values: FloatArray) -> pa.Array:
+def _vectors(values: FloatArray) -> Any:
     flat = pa.array(np.ascontiguousarray(values, dtype=np.float64).reshape(-1), pa.float64())
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
@@ -146,7 +141,3 @@ def _quaternions(episode: Episode, folder: Path) -> FloatArray:
     if any(quaternion is None for quaternion in found):
         raise EpisodeError(f"{path}: the arm state of a control period is not in the recording; it changed while read")
     return np.stack([quaternion for quaternion in found if quaternion is not None])
-
-
-STEP_COLUMNS = ("executed", "requested", "expert")
-assert STEP_SIZE == 7

@@ -1,7 +1,7 @@
 """Statistics that LeRobot normalises with: per feature minimum, maximum, mean, deviation, count and five quantiles.
 
-All of them are exact, over every frame and pixel. LeRobot itself looks at a sample of the pixels and estimates quantiles;
-those of a whole data set it takes for the mean of the episodes'.
+All are exact, over every frame and pixel. LeRobot itself looks at a sample of the pixels and estimates quantiles, and
+takes those of a whole data set for the mean of the episodes'.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ def check_size(width: int, height: int, settings: ExportSettings, camera: str) -
     """
     if settings.pictures == "video" and settings.codec != "libsvtav1" and (width % 2 or height % 2):
         raise ConfigurationError(
-            f"camera '{camera}': {settings.codec} encodes even sizes only, got {width}x{height} px; use codec libsvtav1 "
-            "or pictures image"
+            f"camera '{camera}': {settings.codec} encodes even sizes only, got {width}x{height} px; "
+            "use codec libsvtav1 or pictures image"
         )
 
 
@@ -92,7 +92,7 @@ def join_videos(pieces: Sequence[tuple[Path, int]], output: Path, fps: int) -> N
                     expected = [number * ticks for number in range(frames)]
                     if [packet.pts for packet in packets] != expected:
                         raise EpisodeError(
-                            f"{path}: {len(packets)} frames, expected {frames} at {fps} frames a second; remove this piece"
+                            f"{path}: {len(packets)} frames, expected {frames} at {fps} a second; remove this piece"
                         )
                     for packet in packets:
                         packet.pts = packet.dts = int((first * ticks) + cast("int", packet.pts))

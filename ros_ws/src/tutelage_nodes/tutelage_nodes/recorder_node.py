@@ -87,7 +87,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._episode, self._closed, self._lost = "", ("", ""), ""
         self._space = FreeSpace(self.params.min_free_mb, self.params.min_free_mb / 4)
         self._repair()
-        self._intake = Intake(contract, self._format)
+        self._intake = Intake(contract)
         self.create_timer(CHECKPOINT_S, self._checkpoint)
         for topic, kind in self._intake.topics.items():
             # raw: the bytes that came are the bytes that are kept

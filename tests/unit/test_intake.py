@@ -1,0 +1,154 @@
+"""Messages from the wire: written as they came, once, from the episode's beginning on, and refused by name."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+
+from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT, executed, frame, state
+from tutelage_core.episodes import messages
+from tutelage_core.episodes.intake import SESSION_STATE, SESSION_TOPIC, Intake
+from tutelage_core.episodes.reader import read_episode
+from tutelage_core.episodes.schemas import encode, typestore
+from tutelage_core.episodes.writer import EpisodeWriter
+from tutelage_core.errors import EpisodeError
+from tutelage_core.types import ActionChunk, Frame, TaskStatus
+
+pytestmark = pytest.mark.unit
+
+FRONT, WRIST = messages.image_topic("front"), messages.image_topic("wrist")
+
+
+def feed(intake: Intake, stamp_ns: int, value: int = 7) -> None:
+    """Send one control period."""
+    for camera in ("front", "wrist"):
+        intake.take(messages.image_topic(camera), messages.encode_image(camera, frame(stamp_ns, value)))
+    intake.take(messages.ARM_STATE_TOPIC, messages.encode_state(state(stamp_ns)))
+    intake.take(messages.EXECUTED_TOPIC, messages.encode_executed(executed(stamp_ns), stamp_ns))
+
+
+def session_state(stamp_ns: int, text: str) -> bytes:
+    """Return a serialized state of the session."""
+    kinds = typestore().types
+    stamp = kinds["builtin_interfaces/msg/Time"](sec=0, nanosec=stamp_ns)
+    header = kinds["std_msgs/msg/Header"](stamp=stamp, frame_id="")
+    message = kinds[SESSION_STATE](header=header, state=text, task="", episode="", reason="", driver="")
+    return encode(message, SESSION_STATE)
+
+
+def test_bytes_that_came_are_the_bytes_that_are_kept(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    picture = messages.encode_image("front_optical_frame", frame(PERIOD_NS))
+    intake.take(FRONT, picture)
+    feed(intake, 2 * PERIOD_NS)
+    writer = intake.end()
+    assert writer is not None
+    data = (writer.close(RESULT) / "episode.mcap").read_bytes()
+    kept = [m.data for _, c, m in make_reader(BytesIO(data)).iter_messages() if c.topic == FRONT]
+    assert kept[0] == picture
+
+
+def test_first_observation_may_be_older_than_what_came_just_before_the_opening(tmp_path: Path) -> None:
+    """States come five times as often as pictures: the newest state alone would be too new for the newest picture."""
+    intake = Intake(CONTRACT)
+    feed(intake, PERIOD_NS // 2)  # of before the episode
+    for camera in ("front", "wrist"):
+        intake.take(messages.image_topic(camera), messages.encode_image(camera, frame(PERIOD_NS, 9)))
+    for number in range(5):
+        stamp_ns = PERIOD_NS + number * PERIOD_NS // 5
+        intake.take(messages.ARM_STATE_TOPIC, messages.encode_state(state(stamp_ns, float(number))))
+    assert intake.begin(EpisodeWriter(tmp_path, "a", METADATA), PERIOD_NS) == []
+    intake.take(messages.EXECUTED_TOPIC, messages.encode_executed(executed(PERIOD_NS), PERIOD_NS))
+    writer = intake.end()
+    assert writer is not None
+    episode = read_episode(writer.close(RESULT))
+    assert len(episode) == 1
+    assert episode.images["front"][0, 0, 0, 0] == 9
+    assert episode.state["gripper_opening"][0, 0] == 0.0
+
+
+def test_repetitions_and_what_is_older_than_the_episode_are_left_out(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 2 * PERIOD_NS)
+    for stamp in (1, 2, 2, 3, 3, 2):
+        feed(intake, stamp * PERIOD_NS)
+    assert intake.count(FRONT) == intake.count(messages.EXECUTED_TOPIC) == 2
+    assert intake.last_ns(FRONT) == 3 * PERIOD_NS
+    writer = intake.end()
+    assert writer is not None
+    assert len(read_episode(writer.close(RESULT))) == 2
+
+
+def test_states_of_the_session_with_one_stamp_are_all_kept(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 5)
+    for stamp, text in ((4, "RESETTING"), (5, "PAUSED"), (5, "AUTONOMOUS")):
+        intake.take(SESSION_TOPIC, session_state(stamp, text))
+    assert intake.count(SESSION_TOPIC) == 2
+
+
+@pytest.mark.parametrize(
+    ("topic", "data", "said"),
+    [
+        (FRONT, b"\x00\x01\x00\x00garbage", "not as it is defined"),
+        (FRONT, messages.encode_image("front", frame(1))[:-5], "not as it is defined"),
+        (messages.ARM_STATE_TOPIC, b"", "not as it is defined"),
+        (
+            messages.CHUNK_TOPIC,
+            messages.encode_chunk(ActionChunk(1, 1, np.zeros((1, 7))), "bc", 0.0)[:40],
+            "not as it is defined",
+        ),
+    ],
+)
+def test_damaged_message_is_refused_and_the_recording_goes_on(
+    tmp_path: Path, topic: str, data: bytes, said: str
+) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    with pytest.raises(EpisodeError, match=said):
+        intake.take(topic, data)
+    feed(intake, PERIOD_NS)
+    writer = intake.end()
+    assert writer is not None
+    assert len(read_episode(writer.close(RESULT))) == 1
+
+
+def test_image_of_another_size_is_refused_naming_both(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    large = messages.encode_image("front", Frame(np.zeros((24, 32, 3), np.uint8), 1, 0))
+    with pytest.raises(EpisodeError, match=r"\(24, 32, 3\).*\(12, 16, 3\)"):
+        intake.take(FRONT, large)
+    assert intake.count(FRONT) == 0
+
+
+def test_what_was_kept_and_cannot_be_recorded_is_said_at_the_beginning(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.take(WRIST, b"nonsense")
+    feed(intake, PERIOD_NS)
+    complaints = intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    assert len(complaints) == 1
+    assert complaints[0].startswith(WRIST)
+    assert intake.count(WRIST) == 1
+
+
+def test_silent_topics_are_named() -> None:
+    intake = Intake(CONTRACT)
+    intake.take(messages.STATUS_TOPIC, messages.encode_status(1, TaskStatus(False, 0.0)))
+    assert intake.silent([FRONT, messages.STATUS_TOPIC, messages.ARM_STATE_TOPIC]) == [FRONT, messages.ARM_STATE_TOPIC]
+
+
+@pytest.mark.parametrize("image_format", ["jpeg", "png"])
+def test_images_are_compressed_on_the_way_if_asked(tmp_path: Path, image_format: messages.ImageFormat) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA, image_format), 0)
+    feed(intake, PERIOD_NS, 100)
+    writer = intake.end()
+    assert writer is not None
+    episode = read_episode(writer.close(RESULT))
+    assert np.abs(episode.images["front"].astype(int) - 100).max() <= (2 if image_format == "jpeg" else 0)
