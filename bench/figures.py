@@ -25,6 +25,7 @@ TOPICS = (
     "trunk_policies",
     "franka",
     "franka_graph",
+    "recorder",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT
 from tutelage_core.contract import STATE_KEYS, CameraContract, RobotContract
 from tutelage_core.episodes.labels import Label, RewardScores, add_label
 from tutelage_core.episodes.lerobot.assemble import ExportTotals, assemble
+from tutelage_core.episodes.lerobot.dataset import open_dataset
 from tutelage_core.episodes.lerobot.episode_export import export_episode
+from tutelage_core.episodes.lerobot.importing import ImportSettings, check_fit, contract_of, import_episode, plan_import
 from tutelage_core.episodes.lerobot.layout import ExportSettings
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.episodes.store import EpisodeStore
@@ -103,3 +109,33 @@ def export_all(
     for name in names:
         export_episode(store.root, name, output, settings)
     return assemble(output, names, settings)
+
+
+def bring(
+    root: Path,
+    output: Path,
+    contract: RobotContract | None = None,
+    settings: ImportSettings | None = None,
+    *,
+    as_foreign: bool = False,
+) -> EpisodeStore:
+    """Import in this process."""
+    settings = settings or ImportSettings()
+    dataset = open_dataset(root, as_foreign=as_foreign)
+    contract = contract_of(dataset, contract)
+    check_fit(dataset, contract, settings)
+    for index in plan_import(dataset, output, contract, settings).names:
+        import_episode(dataset, index, output, contract, settings)
+    return EpisodeStore(output)
+
+
+def change_json(path: Path, change: Callable[[Any], object]) -> None:
+    """Read a JSON file, let `change` change it, write it."""
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of all files below `folder`."""
+    return [row for path in sorted(folder.glob("*/*.parquet")) for row in pq.read_table(path).to_pylist()]

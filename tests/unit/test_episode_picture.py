@@ -20,6 +20,7 @@ from tutelage.looking.spans import SOURCE_COLOURS, Span, spans_of
 from tutelage.runs.show_episode import ShowEpisodeConfig, show_episode
 from tutelage_core.episodes.labels import Judgement, Label, Phrase, RewardScores, add_label
 from tutelage_core.episodes.reader import Episode, read_episode
+from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import ConfigurationError, EpisodeError
 from tutelage_core.types import Source, TaskStatus
@@ -216,6 +217,16 @@ def test_show_draws_the_labels_too_and_says_what_it_wrote(tmp_path: Path, monkey
     assert with_labels.shape[0] > render(draw_episode(read_episode(tmp_path / "store" / "a"))).shape[0]
     with pytest.raises(ConfigurationError, match=r"a\.png: there is such a file"):
         show_episode(ShowEpisodeConfig(tmp_path / "store" / "a"))
+
+
+def test_show_writes_the_other_forms_only_if_asked(tmp_path: Path) -> None:
+    record(tmp_path / "store", "a", 4)
+    picture, recording = tmp_path / "a.png", tmp_path / "a.rrd"
+    config = ShowEpisodeConfig(tmp_path / "store" / "a", picture, recording, foxglove=True)
+    written = show_episode(config)
+    assert written == (picture, recording, tmp_path / "store" / "foxglove_layout.json")
+    assert all(path.stat().st_size > 0 for path in written)
+    assert EpisodeStore(tmp_path / "store").names() == ("a",)
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ def import_(config: ImportConfig) -> ImportTotals:
     check_fit(dataset, contract, config.settings)
     plan = plan_import(dataset, config.output, contract, config.settings)
     with _locked(config.output / STAGING_FOLDER):
-        jobs = [(dataset, index, config.output, contract, config.settings) for index in plan.names]
-        _each(_import_one, jobs, config.processes, "import")
+        told = (dataset, config.output, contract, config.settings)
+        _each(_import_one, tuple(plan.names), config.processes, "import", told)
         shutil.rmtree(config.output / STAGING_FOLDER)
     return ImportTotals(len(plan.names), plan.skipped)
 
@@ -173,25 +173,39 @@ def _export_one(job: tuple[Path, str, Path, ExportSettings]) -> bool:
     return export_episode(*job)
 
 
-def _import_one(job: tuple[Dataset, int, Path, RobotContract, ImportSettings]) -> bool:
-    import_episode(*job)
+_told: list[tuple[Dataset, Path, RobotContract, ImportSettings]] = []
+"""In a worker: what to import from and where to, sent once, for it may be large."""
+
+
+def _import_one(index: int) -> bool:
+    dataset, output, contract, settings = _told[0]
+    import_episode(dataset, index, output, contract, settings)
     return True
 
 
-def _each(function: Callable[[J], bool], jobs: Sequence[J], processes: int, what: str) -> None:
+def _each(
+    function: Callable[[J], bool],
+    jobs: Sequence[J],
+    processes: int,
+    what: str,
+    told: tuple[Dataset, Path, RobotContract, ImportSettings] | None = None,
+) -> None:
     bar = tqdm(total=len(jobs), desc=what, unit="episode", disable=None)
     context = multiprocessing.get_context("spawn")
     made = 0
-    with bar, context.Pool(max(min(processes, len(jobs)), 1), initializer=_one_thread) as pool:
+    workers = max(min(processes, len(jobs)), 1)
+    with bar, context.Pool(workers, initializer=_prepare, initargs=(told,)) as pool:
         for done in pool.imap_unordered(function, jobs):
             made += done
             bar.set_postfix(made=made)
             bar.update()
 
 
-def _one_thread() -> None:
+def _prepare(told: tuple[Dataset, Path, RobotContract, ImportSettings] | None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ.setdefault("SVT_LOG", "1")  # errors only; it tells its settings for each video else
+    os.environ.setdefault("SVT_LOG", "1")  # errors only; else it tells its settings for each video
+    if told is not None:
+        _told.append(told)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage.film_strip import PICTURE_SUFFIXES
+from tutelage.looking.foxglove import write_layout
 from tutelage_core.episodes.labels import judge, read_labels
 from tutelage_core.episodes.reader import read_episode
 from tutelage_core.errors import ConfigurationError
@@ -20,12 +21,14 @@ class ShowEpisodeConfig:
         output: picture to write, .png or .jpg; <episode>.png in the current folder if not given.
         rerun: Rerun recording to write too, .rrd.
         connect: loopback address of a running Rerun viewer that shall show it too, such as 127.0.0.1:9876.
+        foxglove: write the layout for Foxglove too, beside the recordings.
     """
 
     episode: Path
     output: Path | None = None
     rerun: Path | None = None
     connect: str = ""
+    foxglove: bool = False
 
 
 def show_episode(config: ShowEpisodeConfig) -> tuple[Path, ...]:
@@ -55,4 +58,4 @@ def show_episode(config: ShowEpisodeConfig) -> tuple[Path, ...]:
             write_recording(config.rerun, episode, judgement)
         if config.connect:
             send_to_viewer(config.connect, episode, judgement)
-    return tuple(wanted)
+    return (*wanted, *([write_layout(folder.parent)] if config.foxglove else []))

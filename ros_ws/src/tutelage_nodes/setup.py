@@ -20,6 +20,7 @@ NODES = (
     "teleop_probe",
     "image_probe",
     "latency_probe",
+    "record_probe",
 )
 
 setup(
