@@ -26,6 +26,8 @@ TOPICS = (
     "franka",
     "franka_graph",
     "recorder",
+    "windows",
+    "lerobot",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 
@@ -216,7 +218,7 @@ def line(figure: Figure, found: Measurement, machine: Mapping[str, object]) -> d
         "unit": figure.unit,
         "bound": figure.bound,
         "direction": None if figure.bound is None else str(figure.direction),
-        "met": figure.met(found.value),
+        "met": None if "skipped" in found.extra else figure.met(found.value),
         "episodes": found.episodes,
         "seeds": f"{found.seeds[0]}..{found.seeds[-1]}" if found.seeds else None,
         "interval": None if found.interval is None else [_rounded(v) for v in found.interval],

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 
 
 class TutelageError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """Base of every error that this project raises on purpose. A parallel process can hand one on."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Be copied by content: constructors take other arguments than the message that they make."""
+        return _copied, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(TutelageError):
@@ -37,6 +41,13 @@ class ContractMismatchError(ConfigurationError):
         self.differences = tuple(differences)
         lines = "\n  - ".join(self.differences)
         super().__init__(f"{needs} does not fit {gives}:\n  - {lines}")
+
+
+def _copied(kind: type[TutelageError], args: tuple[object, ...], fields: dict[str, object]) -> TutelageError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class CheckpointError(TutelageError):
