@@ -19,8 +19,8 @@ from tests.unit.lerobot_samples import FAST, ROBOT, export_all, picture, record_
 from tutelage.runs.lerobot import ImportConfig, import_
 from tutelage_core.config import to_mapping
 from tutelage_core.episodes.lerobot.importing import ImportSettings
-from tutelage_core.episodes.lerobot.statistics import QUANTILES
 from tutelage_core.episodes.manifest import to_json
+from tutelage_core.episodes.statistics import QUANTILES
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.types import ImageArray
 

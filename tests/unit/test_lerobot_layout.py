@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.unit.lerobot_samples import ROBOT
+from tutelage_core.episodes import statistics
 from tutelage_core.episodes.labels import Phrase
-from tutelage_core.episodes.lerobot import features, language, layout, statistics
+from tutelage_core.episodes.lerobot import features, language, layout
 from tutelage_core.episodes.lerobot.layout import ExportSettings, Shard, plan_shards
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
+import functools
 import os
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-
-from tqdm import tqdm
 
 from tutelage_core.contract import RobotContract, load_contract
 from tutelage_core.episodes import messages
@@ -34,8 +31,7 @@ from tutelage_core.episodes.lerobot.piece import LOCK_FILE, partial_folder
 from tutelage_core.episodes.lerobot.video import check_size
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.errors import ConfigurationError, EpisodeError, UnknownNameError
-
-J = TypeVar("J")
+from tutelage_core.parallel import each
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,8 @@ def export(config: ExportConfig) -> ExportTotals:
     partial = partial_folder(config.output)
     jobs = [(config.dataset, name, config.output, config.settings) for name in names]
     with _locked(partial):
-        _each(_export_one, jobs, config.processes, "export")
+        for _ in each(_export_one, jobs, config.processes, title="export", prepare=_prepare):
+            pass
         return assemble(config.output, names, config.settings)
 
 
@@ -120,7 +117,9 @@ def import_(config: ImportConfig) -> ImportTotals:
     plan = plan_import(dataset, config.output, contract, config.settings)
     with _locked(config.output / STAGING_FOLDER):
         told = (dataset, config.output, contract, config.settings)
-        _each(_import_one, tuple(plan.names), config.processes, "import", told)
+        prepare = functools.partial(_prepare, told)
+        for _ in each(_import_one, tuple(plan.names), config.processes, title="import", prepare=prepare):
+            pass
         shutil.rmtree(config.output / STAGING_FOLDER)
     return ImportTotals(len(plan.names), plan.skipped)
 
@@ -183,27 +182,9 @@ def _import_one(index: int) -> bool:
     return True
 
 
-def _each(
-    function: Callable[[J], bool],
-    jobs: Sequence[J],
-    processes: int,
-    what: str,
-    told: tuple[Dataset, Path, RobotContract, ImportSettings] | None = None,
-) -> None:
-    bar = tqdm(total=len(jobs), desc=what, unit="episode", disable=None)
-    context = multiprocessing.get_context("spawn")
-    made = 0
-    workers = max(min(processes, len(jobs)), 1)
-    with bar, context.Pool(workers, initializer=_prepare, initargs=(told,)) as pool:
-        for done in pool.imap_unordered(function, jobs):
-            made += done
-            bar.set_postfix(made=made)
-            bar.update()
-
-
-def _prepare(told: tuple[Dataset, Path, RobotContract, ImportSettings] | None) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _prepare(told: tuple[Dataset, Path, RobotContract, ImportSettings] | None = None) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # errors only; else it tells its settings for each video
+    _told.clear()
     if told is not None:
         _told.append(told)
 

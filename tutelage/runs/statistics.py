@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +10,17 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tutelage.runs.cache import CACHE_FOLDER
 from tutelage_core.contract import STATE_KEYS, RobotContract
 from tutelage_core.episodes.array_pieces import fault_of, open_piece, write_piece
 from tutelage_core.episodes.frame_cache import FrameCache
 from tutelage_core.episodes.index import EpisodeRow, read_index
-from tutelage_core.episodes.lerobot.statistics import Statistics, histograms, image_statistics, number_statistics
+from tutelage_core.episodes.statistics import Statistics, histograms, image_statistics, number_statistics
 from tutelage_core.episodes.store import EpisodeStore
-from tutelage_core.errors import ConfigurationError, EpisodeError
+from tutelage_core.errors import EpisodeError
 from tutelage_core.intervals import wilson_interval
+from tutelage_core.parallel import each
 from tutelage_core.types import STEP_SIZE
 
 STEP = "executed step"
@@ -85,8 +83,6 @@ def statistics(config: StatsConfig) -> DatasetStatistics:
         ConfigurationError: there is no such folder, or a setting is out of range.
         EpisodeError: there is no episode, one is damaged, or they differ in cameras or joints.
     """
-    if config.processes < 1:
-        raise ConfigurationError(f"processes must be at least 1, got {config.processes}")
     store = EpisodeStore(config.dataset)
     rows = read_index(store)
     if not rows:
@@ -96,11 +92,8 @@ def statistics(config: StatsConfig) -> DatasetStatistics:
     cache = FrameCache(config.dataset / CACHE_FOLDER)
     wanted = {row.name: cache.folder(store.manifest(row.name)) for row in rows}
     jobs = [(config.dataset, name, folder) for name, folder in wanted.items() if not _is_counted(folder)]
-    bar = tqdm(total=len(rows), initial=len(rows) - len(jobs), desc="count", unit="episode", disable=None)
-    context = multiprocessing.get_context("spawn")
-    with bar, ProcessPoolExecutor(min(config.processes, max(len(jobs), 1)), context) as pool:
-        for _ in pool.map(_count, jobs):
-            bar.update()
+    for _ in each(_count, jobs, config.processes, title="count", done_before=len(rows) - len(jobs)):
+        pass
     contract = store.manifest(rows[0].name).metadata.contract
     return DatasetStatistics(_tasks(rows), _features(contract, list(wanted.values()), config.dataset))
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from tutelage_core.episodes.array_pieces import exists
-from tutelage_core.errors import ConfigurationError, EpisodeError, TutelageError
+from tutelage_core.errors import EpisodeError, TutelageError
+from tutelage_core.parallel import each
 
 
 @dataclass(frozen=True)
@@ -52,29 +50,11 @@ def over_episodes(
     job: Callable[[str], CachedEpisode], names: Sequence[str], processes: int, title: str, progress: bool
 ) -> tuple[CachedEpisode, ...]:
     """Call `job` for each episode, in spawned processes if more than one is asked for, and say what was mended."""
-    if processes < 1:
-        raise ConfigurationError(f"processes must be at least 1, got {processes}")
     done: dict[str, CachedEpisode] = {}
-    with tqdm(total=len(names), desc=title, unit="episode", disable=not progress) as bar:
-
-        def tell(cached: CachedEpisode) -> None:
-            done[cached.name] = cached
-            for piece in cached.mended if progress else ():
-                bar.write(f"{cached.name}: made again: {piece}")
-            bar.update()
-
-        if processes == 1 or len(names) < 2:
-            for name in names:
-                tell(_named(job, name))
-        else:
-            spawn = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(processes, len(names)), spawn, initializer=_one_thread) as pool:
-                futures = [pool.submit(_named, job, name) for name in names]
-                try:
-                    for future in as_completed(futures):
-                        tell(future.result())
-                finally:  # after an error nothing new is begun
-                    pool.shutdown(cancel_futures=True)
+    for cached in each(partial(_named, job), names, processes, title=title, progress=progress):
+        done[cached.name] = cached
+        for piece in cached.mended if progress else ():
+            tqdm.write(f"{cached.name}: made again: {piece}")
     return tuple(done[name] for name in dict.fromkeys(names))
 
 
@@ -83,8 +63,3 @@ def _named(job: Callable[[str], CachedEpisode], name: str) -> CachedEpisode:
         return job(name)
     except TutelageError as error:  # of one type that every process can hand on
         raise EpisodeError(f"episode '{name}' cannot be cached: {error}") from None
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    cv2.setNumThreads(1)

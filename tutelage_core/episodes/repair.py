@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,7 +223,7 @@ def _is_being_written(folder: Path) -> bool:
 
 
 @contextmanager
-def _lock(descriptor: int) -> Iterator[bool]:
+def _lock(descriptor: int) -> Generator[bool]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

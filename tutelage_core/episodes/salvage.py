@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
-from mcap.exceptions import McapError
 from mcap.records import Channel, Chunk, DataEnd, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
-_DAMAGE = (
-    McapError,
-    zstandard.ZstdError,
-    struct.error,
-    EOFError,
-    ValueError,
-    ArithmeticError,
-    MemoryError,
-    LookupError,
-    AttributeError,
-)
+from tutelage_core.episodes.topics import DAMAGE
 
 
 @dataclass(frozen=True)
@@ -110,13 +97,13 @@ class Salvage:
                     self.is_whole = True
                     return
                 yield record
-        except _DAMAGE as error:
+        except DAMAGE as error:
             self.why = f"{type(error).__name__} {error}".strip()
         self.tail_bytes = size - last
 
     def _broken_up(self, chunk: Chunk) -> list[object]:
         try:
             return list(breakup_chunk(chunk, validate_crc=True))
-        except _DAMAGE:
+        except DAMAGE:
             self.damaged_chunks += 1
             return []

@@ -30,7 +30,7 @@ _KINDS = {
     messages.CHUNK_TOPIC: messages.CHUNK,
 }
 
-_DAMAGE = (
+DAMAGE = (
     McapError,
     zstandard.ZstdError,
     struct.error,
@@ -123,7 +123,7 @@ def read_topics(path: Path, data: bytes, cameras: Iterable[str] | None) -> tuple
                 definition = _definition(path, schema, channel, kind)
                 decoded.setdefault(channel.topic, []).append(_decoded(path, message.data, kind, definition))
         return {name: _topic(name, path, found) for name, found in decoded.items()}, tuple(recorded)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise EpisodeError(f"{path}: not a readable MCAP file: {type(error).__name__} {error}") from error
 
 

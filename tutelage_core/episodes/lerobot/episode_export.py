@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tutelage_core.contract import RobotContract
+from tutelage_core.episodes import statistics
 from tutelage_core.episodes.labels import Judgement, judge, read_labels
-from tutelage_core.episodes.lerobot import features, language, layout, statistics, video
+from tutelage_core.episodes.lerobot import features, language, layout, video
 from tutelage_core.episodes.lerobot.origin import Origin, periods_table
 from tutelage_core.episodes.lerobot.piece import (
     EXACT_FILE,

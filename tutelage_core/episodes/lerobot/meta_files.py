@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tutelage_core.config import to_mapping
-from tutelage_core.episodes.lerobot import features, layout, statistics, video
+from tutelage_core.episodes import statistics
+from tutelage_core.episodes.lerobot import features, layout, video
 from tutelage_core.episodes.lerobot.origin import to_file
 from tutelage_core.episodes.lerobot.piece import EXACT_FILE, Piece
 
