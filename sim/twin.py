@@ -21,6 +21,9 @@ START_TURN_RAD = 0.03
 """The same for its rotation [rad]."""
 
 SETTLE_STEPS = 50
+RESTS_RAD_S = 0.03
+"""An arm that holds has come to rest when its fastest joint is slower [rad/s]."""
+
 TABLE_POINT_M = (0.5, 0.0)
 """Place of the point `table` in the plane, in the middle of where things lie [m]."""
 
@@ -154,7 +157,7 @@ class Twin:
     def _begin(self, instruction: str, opening: float) -> None:
         world = self.world
         self._ramp = TargetRamp(world.tcp_pose(), opening, self._period_ns)
-        self._holding = True
+        self._holding = self._rests = True
         self._force_n = 0.0
         self.task.begin(world)
         self._instruction = instruction.format(**self.task.words(world))
@@ -180,7 +183,7 @@ class Twin:
         command is first given, so five slices of 20 ms do what one of 100 ms does.
 
         Args:
-            target: an absolute target; None holds the pose that was measured when holding began.
+            target: an absolute target; None, or one that holds, brings the arm to rest and keeps it where that is.
             period_ns: how long [ns], a multiple of 2 ms; one control period if not given.
 
         Raises:
@@ -188,16 +191,20 @@ class Twin:
         """
         remaining = self._count_steps(self._period_ns if period_ns is None else period_ns)
         world = self.world
+        world.brace(braced=target is None or target.hold)
         self._force_n = 0.0
+        holds, opening = target is None or target.hold, self._ramp.opening
         if target is not None:
-            self._ramp.aim(target.T_base_tcp_target, target.gripper_opening)
-            self._holding = False
-        elif not self._holding:
-            self._ramp = TargetRamp(world.tcp_pose(), self._ramp.opening, self._period_ns)
-            self._holding = True
+            opening = target.gripper_opening
+        if target is not None and not holds:
+            self._ramp.aim(target.T_base_tcp_target, opening)
+        self._rests, self._holding = self._rests and self._holding and holds, holds
         per_look = self._period_ns // TIMESTEP_NS
         while remaining:
             count = min(remaining, BLOCK_STEPS - world.steps % BLOCK_STEPS)
+            if holds and not self._rests:  # its dampers bring it to rest, and there it stays
+                self._ramp = TargetRamp(world.tcp_pose(), opening, self._period_ns)
+                self._rests = world.joint_speed_rad_s() < RESTS_RAD_S
             world.set_target(self._ramp.advance(count * TIMESTEP_NS), self._ramp.opening)
             world.step(count)
             self._force_n = max(self._force_n, world.robot_force_n())

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 TIMESTEP_NS = 2_000_000
 """Length of a physics step [ns]: 500 Hz."""
 
+BRACE = 20.0
+"""So many times as strong are the joints' dampers while the arm holds."""
+
+ELBOW_RAD_S = 0.1
+"""So fast the elbow's spring goes back to home after a hold: it must not jerk [rad/s]."""
+
 BLOCK_STEPS = 10
 """Physics steps between two moves of the controller's target."""
 
@@ -70,6 +76,9 @@ class World:
         self.guard = StateRing(model)
         self._robot_geoms = _robot_geoms(model)
         self._jacobian = np.zeros((6, model.nv))
+        self._damping = model.dof_damping.copy()
+        self._springs = model.qpos_spring.copy()
+        self._braced = False
         self.steps = 0
 
     def reset(self, tcp_shift: FloatArray) -> None:
@@ -78,6 +87,8 @@ class World:
         The shift is a translation [m] and rotation vector [rad]; three Newton steps of inverse kinematics reach it.
         """
         mujoco.mj_resetData(self.model, self.data)
+        self.brace(braced=False)
+        self.model.qpos_spring[:] = self._springs
         self.steps = 0
         self.data.qpos[self._qpos] = self._home
         self.data.qpos[self._fingers] = self.settings.gripper.width_m / 2.0
@@ -108,21 +119,47 @@ class World:
         self.data.mocap_quat[self._mocap] = pose.quaternion_xyzw[[3, 0, 1, 2]]
         self.data.ctrl[self._gripper] = opening * self.settings.gripper.width_m
 
+    def brace(self, *, braced: bool) -> None:
+        """Bring every joint to rest where it is, the elbow too, which the TCP leaves free; or let the arm go again.
+
+        Braced, the posture spring pulls to where the elbow is, and the joints' dampers are `BRACE` times as strong.
+        Afterwards the spring goes slowly back to home.
+        """
+        if braced == self._braced:
+            return
+        self._braced = braced
+        model = self.model
+        model.dof_damping[self._dofs] = self._damping[self._dofs] * (BRACE if braced else 1.0)
+        if braced:
+            model.qpos_spring[self._qpos] = self.data.qpos[self._qpos]
+
     def step(self, count: int) -> None:
         """Take `count` physics steps.
 
         Raises:
             IncidentError: the state is not finite any more; the last 100 blocks were saved.
         """
+        if not self._braced:
+            self._draw_elbow_home(count * TIMESTEP_NS * 1e-9)
         self.guard.push(self.data)
         mujoco.mj_step(self.model, self.data, nstep=count)
         self.steps += count
         self.guard.check(self.data)
 
+    def _draw_elbow_home(self, seconds: float) -> None:
+        springs, most = self.model.qpos_spring, ELBOW_RAD_S * seconds
+        away = self._springs[self._qpos] - springs[self._qpos]
+        if away.any():
+            springs[self._qpos] += np.clip(away, -most, most)
+
     def measure(self) -> None:
         """Bring poses up to date with the joints; physics leaves them one step behind."""
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
+
+    def joint_speed_rad_s(self) -> float:
+        """Return the speed of the fastest joint of the arm [rad/s]."""
+        return float(np.abs(self.data.qvel[self._dofs]).max())
 
     def tcp_pose(self) -> Pose:
         """Return the measured pose of the TCP."""

@@ -113,11 +113,13 @@ class ArmCommand:
         stamp_ns: stamp of the step that led to it [ns].
         T_base_tcp_target: where the compliant controller shall pull the TCP.
         gripper_opening: 0 closed .. 1 open.
+        hold: nobody drives: every joint shall come to rest, not the TCP alone.
     """
 
     stamp_ns: int
     T_base_tcp_target: Pose
     gripper_opening: float
+    hold: bool = False
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ class SafetyGate:
         gripper = self._kept_gripper(state)
         executed = np.zeros(STEP_SIZE)
         executed[6] = gripper
-        target = None if self._target is None else ArmCommand(command.stamp_ns, self._target, gripper)
+        target = None if self._target is None else ArmCommand(command.stamp_ns, self._target, gripper, hold=True)
         return GateDecision(
             target,
             ExecutedStep(command.stamp_ns, command.sequence, Source.HOLD, command.step, executed, (reason,)),
@@ -253,8 +253,8 @@ class SafetyGate:
         measured = Pose(state.T_base_tcp.position, normalize_xyzw(state.T_base_tcp.quaternion_xyzw))
         holds = command.source is Source.HOLD
         start = self._target
-        if start is None:
-            start = measured
+        if start is None or (self._last_source is Source.HOLD and not holds):
+            start = measured  # whoever held has come to rest somewhere
         elif holds and self._last_source is not Source.HOLD:
             start = self._rest(state)
         # whoever asks to hold asks for no motion, whatever the step says
@@ -283,7 +283,7 @@ class SafetyGate:
             executed = step.copy()
         self._target, self._gripper = target, gripper
         return GateDecision(
-            ArmCommand(command.stamp_ns, target, gripper),
+            ArmCommand(command.stamp_ns, target, gripper, hold=holds),
             ExecutedStep(
                 command.stamp_ns, command.sequence, command.source, step, executed, tuple(dict.fromkeys(reasons))
             ),

@@ -29,7 +29,7 @@ CATALOGUE: Mapping[int, Fault] = {
     3: Fault("pictures late or lost", "skipped and counted, no stop below 300 ms of age", {"false_stops": 0}),
     4: Fault("numbers that are none, or far too large", "refused, held; three in a row latch", {"unsafe_cmds": 0}),
     5: Fault("jump of 50 times the limit", "refused, not clamped", {"overshoot_mm": 0, "unsafe_cmds": 0}),
-    6: Fault("policy killed in motion", "the arm stops", {"t_tcp_stop_ms": 250}),
+    6: Fault("policy killed in motion", "the arm stops", {"t_stop_ms": 250}),
     7: Fault("arm node killed", "the controller holds; nothing moves after a restart", {"motions": 0}),
     8: Fault("learner crashes", "the actor goes on", missing="there is no learner yet"),
     9: Fault(
@@ -38,14 +38,10 @@ CATALOGUE: Mapping[int, Fault] = {
     10: Fault("disk full", "the episode ends cleanly, old data stays sound", {"lost_steps": 0}),
     11: Fault("recorder killed", "earlier episodes stay sound, the open one is marked", {"lost_steps": 0}),
     12: Fault("checkpoint damaged", "refused by name, the one in use stays", {"loads": 0}),
-    13: Fault(
-        "wall clock jumps, clock freezes or goes back", "the watchdog fires all the same", {"t_tcp_stop_ms": 250}
-    ),
+    13: Fault("wall clock jumps, clock freezes or goes back", "the watchdog fires all the same", {"t_stop_ms": 250}),
     14: Fault("malformed messages", "dropped by name, no node ends", {"crashes": 0, "unsafe_cmds": 0}),
     15: Fault("page or device gone while a hand drives", "paused, never back to the policy", {"t_detect_ms": 250}),
-    16: Fault(
-        "stop in motion", "at rest, latched; nothing moves after the release", {"t_tcp_stop_ms": 200, "motions": 0}
-    ),
+    16: Fault("stop in motion", "at rest, latched; nothing moves after the release", {"t_stop_ms": 200, "motions": 0}),
     17: Fault("reward node hangs or gives NaN", "marked missing, skipped", missing="there is no reward node yet"),
     18: Fault("contact with what no model knows", "the measured force stops the arm", {"pressing_n": 60}),
     19: Fault(

@@ -109,7 +109,7 @@ class Rig:
             self.steady_ns += SLICE_NS
             state = self.state()
             if len(self.rows) % SLICES_PER_STATE == 0 and self.gate.feel(state):
-                self._target = ArmCommand(self.now_ns, state.T_base_tcp, state.gripper_opening)
+                self._target = ArmCommand(self.now_ns, state.T_base_tcp, state.gripper_opening, hold=True)
             self.rows.append(
                 Row(
                     self.steady_ns,

@@ -63,8 +63,7 @@ def test_nonsense_at_full_speed_is_refused_at_once_and_the_third_time_latches(
     assert all(np.isfinite(decision.executed.executed).all() for decision in decisions)
     assert "3 commands refused in a row" in rig.gate.latch
     assert rig.unsafe == 0
-    assert rig.tcp_stop_ms(begun_ns) <= 200
-    assert math.isfinite(rig.stop_ms(begun_ns))
+    assert rig.stop_ms(begun_ns) <= 200
 
 
 def test_numbers_too_small_to_matter_move_nothing_and_are_no_fault(scoreboard: Scoreboard) -> None:
@@ -161,7 +160,7 @@ def test_arm_stops_when_commands_cease_whatever_the_wall_clock_does(scoreboard: 
     reference.to_full_speed()
     reference_ns = reference.steady_ns
     reference.run(2.0)
-    assert rig.tcp_stop_ms(last_ns) <= 250
+    assert stop_ms <= 250
     assert stop_ms == pytest.approx(reference.stop_ms(reference_ns - rig.contract.period_ns), rel=0.1)
 
 
@@ -220,7 +219,7 @@ def test_frozen_clock_refuses_a_second_command_of_the_same_instant_and_the_watch
     )
     assert not first.refused
     assert second.executed.reasons == (Reason.OUT_OF_ORDER,)
-    assert rig.tcp_stop_ms(begun_ns) <= 250
+    assert rig.stop_ms(begun_ns) <= 250
 
 
 def test_released_key_holds_the_arm(scoreboard: Scoreboard) -> None:
@@ -241,7 +240,7 @@ def test_released_key_holds_the_arm(scoreboard: Scoreboard) -> None:
         unsafe_cmds=rig.unsafe,
         recovery="operator",
     )
-    assert math.isfinite(rig.stop_ms(begun_ns))
+    assert rig.stop_ms(begun_ns) <= 300
 
 
 def test_stop_at_full_speed_comes_to_rest_and_takes_nothing_from_the_queue(scoreboard: Scoreboard) -> None:
@@ -268,8 +267,7 @@ def test_stop_at_full_speed_comes_to_rest_and_takes_nothing_from_the_queue(score
         recovery="operator",
         message=rig.gate.latch,
     )
-    assert rig.tcp_stop_ms(begun_ns) <= 200
-    assert math.isfinite(rig.stop_ms(begun_ns))
+    assert rig.stop_ms(begun_ns) <= 200
     assert rig.unsafe == 0
 
 

@@ -119,6 +119,7 @@ class Witness:
         self.now_ns = 10 * NS_PER_S
         self.sequence = 0
         self.target: Pose | None = None
+        self.held = False
         self.moves = 0
 
     def play(self, what: Ask | TimeOut | str) -> GateDecision | None:
@@ -177,6 +178,7 @@ class Witness:
         else:
             self.check_move(decision, target, state)
         self.target = target
+        self.held = decision.executed.source is Source.HOLD
 
     def check_hold(self, decision: GateDecision, target: Pose, state: ArmState) -> None:
         assert decision.executed.source is Source.HOLD
@@ -202,7 +204,10 @@ class Witness:
         assert np.linalg.norm(lead[:3]) <= limits.max_target_lead_m + ROUNDING
         assert np.linalg.norm(lead[3:]) <= limits.max_target_lead_rad + ROUNDING
         if not set(decision.executed.reasons) & {"LEAD_CLAMPED", "WORKSPACE_CLAMPED"} and self.target is not None:
-            starts = [self.target] if decision.executed.source is not Source.HOLD else [self.target, unit]
+            if decision.executed.source is Source.HOLD:
+                starts = [self.target, unit]
+            else:  # after a hold, from where the arm has come to rest
+                starts = [unit] if self.held else [self.target]
             assert any(
                 np.allclose(step_between(start, target), executed[:6], rtol=0, atol=ROUNDING) for start in starts
             ), "the target moved by something else than what was executed"

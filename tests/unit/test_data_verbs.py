@@ -108,7 +108,7 @@ def test_label_that_cannot_be_is_refused_and_nothing_is_written(
 
 
 def test_split_keeps_scenes_together_and_moves_nothing_when_episodes_are_added(dataset: Path, tmp_path: Path) -> None:
-    parts = {"train": 0.5, "test": 0.5}
+    parts = (("train", 0.5), ("test", 0.5))
     first = split(SplitConfig(dataset, tmp_path / "first.json", parts))
     assert sorted(name for names in first.values() for name in names) == [f"e{number}" for number in range(6)]
     part_of = {name: part for part, names in first.items() for name in names}
@@ -124,8 +124,10 @@ def test_split_keeps_scenes_together_and_moves_nothing_when_episodes_are_added(d
     assert split(SplitConfig(dataset, tmp_path / "third.json", parts, seed=1)) != second
 
 
-@pytest.mark.parametrize("parts", [{}, {"train": 0.9}, {"train": 1.2, "test": -0.2}])
-def test_shares_that_do_not_sum_to_one_are_refused(dataset: Path, tmp_path: Path, parts: dict[str, float]) -> None:
+@pytest.mark.parametrize("parts", [(), (("train", 0.9),), (("train", 1.2), ("test", -0.2)), (("a", 0.5), ("a", 0.5))])
+def test_shares_that_do_not_sum_to_one_are_refused(
+    dataset: Path, tmp_path: Path, parts: tuple[tuple[str, float], ...]
+) -> None:
     with pytest.raises(ConfigurationError, match="share"):
         split(SplitConfig(dataset, tmp_path / "split.json", parts))
     assert not (tmp_path / "split.json").exists()

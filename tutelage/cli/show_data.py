@@ -58,7 +58,10 @@ def data_command(config: DataConfig) -> int:
             _stats(command)
         case lerobot.ExportConfig():
             totals = lerobot.export(command)
-            _say(f"{totals} in {command.output}")
+            size_mb = totals.bytes / MB
+            _say(f"{totals.episodes} episodes, {totals.frames} frames, {size_mb:.1f} MB in {command.output}")
+            if totals.has_language:
+                _say("it has a column of phrases, which LeRobot 0.4 refuses: --settings.no-language leaves it out")
         case lerobot.ImportConfig():
             imported = lerobot.import_(command)
             _say(f"{imported.imported} episodes made in {command.output}, {imported.skipped} were there")

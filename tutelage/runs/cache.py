@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from tutelage_core.episodes.cached_episode import CachedEpisode
 from tutelage_core.episodes.feature_cache import FeatureCache, build_features, make_feature_cache
 from tutelage_core.episodes.frame_cache import FrameCache, build, check_cameras, recorded_cameras
@@ -32,7 +34,7 @@ class CacheConfig:
         verify: hash what is cached already, and make again what is damaged; else only sizes are looked at.
     """
 
-    dataset: Path
+    dataset: tyro.conf.Positional[Path]
     output: Path | None = None
     cameras: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None

@@ -102,7 +102,7 @@ class SplitConfig:
 
     dataset: tyro.conf.Positional[Path]
     output: Path
-    parts: dict[str, float] = field(default_factory=lambda: {"train": 0.9, "validation": 0.1})
+    parts: tuple[tuple[str, float], ...] = (("train", 0.9), ("validation", 0.1))
     group: Literal["scene", "episode"] = "scene"
     seed: int = 0
 
@@ -177,10 +177,11 @@ def split(config: SplitConfig) -> dict[str, list[str]]:
         EpisodeError: an episode is damaged, or there is none.
     """
     _check_dataset(config.dataset)
-    if not config.parts or any(share <= 0.0 for share in config.parts.values()):
-        raise ConfigurationError(f"each part needs a share above 0, got {config.parts}")
-    if abs(sum(config.parts.values()) - 1.0) > 1e-6:
-        raise ConfigurationError(f"the shares must sum to 1, got {sum(config.parts.values()):g} of {config.parts}")
+    parts = dict(config.parts)
+    if not parts or len(parts) < len(config.parts) or any(share <= 0.0 for share in parts.values()):
+        raise ConfigurationError(f"each part needs a name of its own and a share above 0, got {config.parts}")
+    if abs(sum(parts.values()) - 1.0) > 1e-6:
+        raise ConfigurationError(f"the shares must sum to 1, got {sum(parts.values()):g} of {config.parts}")
     if config.output.exists():
         raise ConfigurationError(f"{config.output}: exists; choose another file, none is overwritten")
     rows = read_index(EpisodeStore(config.dataset))
@@ -188,10 +189,10 @@ def split(config: SplitConfig) -> dict[str, list[str]]:
         raise EpisodeError(f"{damaged[0].fault}; repair or remove it first")
     if not rows:
         raise EpisodeError(f"{config.dataset}: no finished episode to split")
-    found: dict[str, list[str]] = {part: [] for part in config.parts}
+    found: dict[str, list[str]] = {part: [] for part in parts}
     for row in rows:
         key = row.name if config.group == "episode" else f"{row.task} {row.room} {row.seed}"
-        found[_part_of(f"{config.seed} {key}", config.parts)].append(row.name)
+        found[_part_of(f"{config.seed} {key}", parts)].append(row.name)
     config.output.parent.mkdir(parents=True, exist_ok=True)
     write_synced(config.output, json.dumps({"split": to_mapping(_said(config)), "parts": found}, indent=2) + "\n")
     return found

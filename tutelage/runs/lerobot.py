@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tyro
+
 from tutelage_core.contract import RobotContract, load_contract
 from tutelage_core.episodes import messages
 from tutelage_core.episodes.labels import judge, read_labels
@@ -46,8 +48,8 @@ class ExportConfig:
         settings: how the data set is written.
     """
 
-    dataset: Path
-    output: Path
+    dataset: tyro.conf.Positional[Path]
+    output: tyro.conf.Positional[Path]
     episodes: tuple[str, ...] = ()
     processes: int = 2
     settings: ExportSettings = field(default_factory=ExportSettings)
@@ -66,8 +68,8 @@ class ImportConfig:
         settings: how episodes are made of it.
     """
 
-    dataset: Path
-    output: Path
+    dataset: tyro.conf.Positional[Path]
+    output: tyro.conf.Positional[Path]
     robot: str = ""
     as_foreign: bool = False
     processes: int = 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
 from tutelage.film_strip import PICTURE_SUFFIXES
 from tutelage.looking.foxglove import write_layout
 from tutelage_core.episodes.labels import judge, read_labels
@@ -24,7 +26,7 @@ class ShowEpisodeConfig:
         foxglove: write the layout for Foxglove too, beside the recordings.
     """
 
-    episode: Path
+    episode: tyro.conf.Positional[Path]
     output: Path | None = None
     rerun: Path | None = None
     connect: str = ""

@@ -26,7 +26,7 @@ class CameraOutputs:
         self._node, self._camera, self._size, self._jpeg_quality = node, camera, size, jpeg_quality
         self._image = convert.ImageMessage(camera, *size)
         self._depth = convert.ImageMessage(camera, *size, "32FC1")
-        self._images = node.create_publisher(Image, topics.camera_image(camera), topics.reliable(2))
+        self._images = node.create_publisher(Image, topics.camera_image(camera), topics.reliable())
         self._infos = node.create_publisher(CameraInfo, topics.camera_info(camera), topics.latched())
         self._depths = None
         self._jpegs = None
@@ -45,7 +45,7 @@ class CameraOutputs:
         self._infos.publish(self._info)
         if frame.depth_m is not None:
             if self._depths is None:  # a topic that never says anything would only puzzle people
-                self._depths = self._node.create_publisher(Image, topics.camera_depth(self._camera), topics.reliable(2))
+                self._depths = self._node.create_publisher(Image, topics.camera_depth(self._camera), topics.reliable())
             self._depths.publish(self._depth.fill(frame.depth_m, frame.stamp_ns))
         if self._jpegs is not None and self._jpegs.get_subscription_count():
             jpeg = CompressedImage(header=message.header, format=JPEG_FORMAT)

@@ -109,12 +109,13 @@ def to_arm_target_msg(command: ArmCommand) -> ti.ArmTarget:
     message.header.frame_id = BASE_FRAME
     message.pose = to_pose_msg(command.T_base_tcp_target)
     message.gripper_opening = float(command.gripper_opening)
+    message.hold = command.hold
     return message
 
 
 def from_arm_target_msg(message: ti.ArmTarget) -> ArmCommand:
     """Return the absolute target of a message."""
-    return ArmCommand(to_ns(message.header.stamp), from_pose_msg(message.pose), message.gripper_opening)
+    return ArmCommand(to_ns(message.header.stamp), from_pose_msg(message.pose), message.gripper_opening, message.hold)
 
 
 def to_executed_msg(step: ExecutedStep, executed_at_ns: int) -> ti.ExecutedAction:

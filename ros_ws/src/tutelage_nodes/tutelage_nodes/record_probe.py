@@ -63,7 +63,7 @@ class RecordProbe(Node):
         self._executed = self.create_publisher(ti.ExecutedAction, topics.ARM_EXECUTED, topics.reliable())
         self._images = {
             name: (
-                self.create_publisher(Image, topics.camera_image(name), topics.reliable(2)),
+                self.create_publisher(Image, topics.camera_image(name), topics.reliable()),
                 convert.ImageMessage(name, camera.width, camera.height),
                 draw_pictures(camera.width, camera.height, seed),
             )

@@ -54,7 +54,8 @@ class TwinLinkArm:
     def stop(self, reason: str) -> None:
         """Hold the measured pose and latch."""
         if self._connected and self._state is not None and not self._stopped:
-            self._held = ArmCommand(self._state.stamp_ns, self._state.T_base_tcp, self._state.gripper_opening)
+            state = self._state
+            self._held = ArmCommand(state.stamp_ns, state.T_base_tcp, state.gripper_opening, hold=True)
             self.send(self._held)
         self._stopped = reason or "stopped"
 
