@@ -170,8 +170,8 @@ def policy_through_driver(settings: Settings) -> Mapping[str, Measurement]:
 def _run_until_stopped(domain: int, folder: Path, first_seed: int) -> list[dict[str, Any]]:
     """Run the episodes from `first_seed` on in a new graph, and return those that ended.
 
-    An episode in which the robot stops itself is a failure like any other; the session then takes no more, as it shall
-    until a person clears the stop.
+    An episode in which the robot stops itself, on the way home before it too, is a failure like any other; the session
+    then takes no more, as it shall until a person clears the stop.
     """
     from bench import ros
 
@@ -180,7 +180,8 @@ def _run_until_stopped(domain: int, folder: Path, first_seed: int) -> list[dict[
     with ros.launched(domain, arguments) as graph, ros.program(domain, "run_episodes", *wanted) as client:
         said, complaint = client.communicate(timeout=EPISODES_LIMIT_S)
         outcomes = [json.loads(line) for line in said.splitlines()]
-        ended = client.returncode == 0 or (bool(outcomes) and outcomes[-1]["termination"] == "stopped")
+        stopped = bool(outcomes) and outcomes[-1]["termination"] in ("stopped", "error") and "stopped: " in graph.tail()
+        ended = client.returncode == 0 or stopped
         if not ended:
             raise ros.BenchError(
                 f"run_episodes ended with {client.returncode}: {complaint}; the graph said: {graph.tail()}"

@@ -186,7 +186,7 @@ def _look(world: World, camera: str, points: FloatArray, twin: Twin, settings: M
     eye, axes = data.cam_xpos[number], data.cam_xmat[number].reshape(3, 3)
     seen = (points - eye) @ axes  # MuJoCo's cameras look along -z, with y up
     depth = -seen[:, 2]
-    focal, _, _, _ = twin.intrinsics(camera)
+    focal = twin.intrinsics(camera).fx_px
     size = twin.contract.cameras[camera]
     with np.errstate(divide="ignore", invalid="ignore"):
         right, down = focal * seen[:, 0] / depth, -focal * seen[:, 1] / depth

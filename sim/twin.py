@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardware.camera import Intrinsics
 from sim.controller import TargetRamp
 from sim.render import WorldRenderer
 from sim.render_profiles import render_profile
@@ -242,8 +243,8 @@ class Twin:
         safety = self.contract.safety
         return self.task.expert_step(self.world, safety.max_step_m, safety.max_step_rad)
 
-    def intrinsics(self, camera: str) -> tuple[float, float, float, float]:
-        """Return fx, fy, cx, cy of `camera` as it is drawn in this room [px]; pixels are square, nothing is distorted.
+    def intrinsics(self, camera: str) -> Intrinsics:
+        """Return how `camera` projects, as it is drawn in this room; pixels are square, nothing is distorted.
 
         Raises:
             UnknownNameError: the contract has no such camera.
@@ -253,7 +254,8 @@ class Twin:
         size = self.contract.cameras[camera]
         half_fov = np.deg2rad(float(self.world.model.camera(camera).fovy[0])) / 2
         focal = size.height / 2 / float(np.tan(half_fov))
-        return focal, focal, size.width / 2, size.height / 2
+        # pixel centres are at whole numbers: the first one is at 0, the last one at width - 1
+        return Intrinsics(focal, focal, (size.width - 1) / 2, (size.height - 1) / 2)
 
     def close(self) -> None:
         """Free the renderer. May be called twice."""

@@ -59,8 +59,7 @@ class TwinCamera:
 
     def intrinsics(self) -> Intrinsics:
         """Return how the camera projects; its lens does not distort."""
-        fx, fy, cx, cy = self._twin.intrinsics(self._name)
-        return Intrinsics(fx, fy, cx - 0.5, cy - 0.5)  # from the picture's corner to the centre of its first pixel
+        return self._twin.intrinsics(self._name)
 
     def stop(self) -> None:
         """Stop. May be called twice."""

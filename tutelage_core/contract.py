@@ -7,6 +7,7 @@ names both sides, never a silent reorder or resize.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ from tutelage_core.rotations import quaternion_xyzw_to_matrix
 from tutelage_core.types import ArmState, FloatArray
 
 NS_PER_S = 1_000_000_000
+
+CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a camera may be called."""
 
 STATE_KEYS: Mapping[str, int] = {
     "tcp_position": 3,  # [m], base frame
@@ -105,6 +109,12 @@ class RobotContract:
 
     def __post_init__(self) -> None:
         """Refuse names and numbers that no robot can have."""
+        for camera in self.cameras:
+            if not CAMERA_NAME.fullmatch(camera):
+                raise ConfigurationError(
+                    f"{self.name}: camera name {camera!r} is not legal: 1 to 64 of the characters A-Z a-z 0-9 _ -, the "
+                    "first a letter or digit: topics and files are named by it"
+                )
         if self.action not in ACTION_REPRESENTATIONS:
             raise UnknownNameError("action representation", self.action, ACTION_REPRESENTATIONS, self.name)
         for key in self.state_keys:

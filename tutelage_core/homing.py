@@ -15,6 +15,10 @@ ARRIVED_RAD = 0.03
 SHARE = 0.5
 """Of the longest legal step that a step of the way takes: homing is nobody's race."""
 
+GAIN = 0.25
+"""Of the way that is left, that a step takes at most. The gate adds steps to the last target, and the arm follows that
+late: with two periods of lag, all of the way at once would swing about home for ever (the limit is 0.6)."""
+
 OVER_M = 0.03
 """Within this distance of the home's axis the arm may come down on it; elsewhere it goes up first [m]."""
 
@@ -41,6 +45,7 @@ class HomingPath:
         way = step_between(measured, self._home)
         if way[2] > ARRIVED_M and np.linalg.norm(way[:2]) > OVER_M:
             way[:2] = 0.0
+        way *= GAIN
         return np.concatenate([_shorten(way[:3], self._max_step_m), _shorten(way[3:], self._max_step_rad), [1.0]])
 
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import TypeVar
 
 import cv2
 from tqdm import tqdm
 
 from tutelage_core.errors import ConfigurationError
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""How many threads the libraries of a process begin with; they look when they are loaded, and never again."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,8 +65,9 @@ def each(
                 bar.update()
             return
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(processes, len(items)), spawn, _one_thread, (prepare,)) as pool:
-            futures: list[Future[R]] = [pool.submit(function, item) for item in items]
+        with ProcessPoolExecutor(min(processes, len(items)), spawn, _begin, (prepare,)) as pool:
+            with _one_thread_each():  # a spawning pool starts its processes when it is handed the first item
+                futures: list[Future[R]] = [pool.submit(function, item) for item in items]
             try:
                 for future in as_completed(futures):
                     yield future.result()
@@ -70,8 +76,25 @@ def each(
                 pool.shutdown(cancel_futures=True)
 
 
-def _one_thread(prepare: Callable[[], None] | None) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
+@contextmanager
+def _one_thread_each() -> Generator[None]:
+    """Let processes that are started meanwhile find one thread in their environment before they load a library."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _begin(prepare: Callable[[], None] | None) -> None:
     cv2.setNumThreads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
     if prepare is not None:
         prepare()

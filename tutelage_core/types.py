@@ -170,13 +170,15 @@ class ObservationInputs:
         frame_stamps_ns: camera name to stamp of its frame [ns].
         state_stamp_ns: stamp of the arm state [ns].
         state_keys: what was read of the arm state, in this order.
-        crc32: checksum of pixels and state; see `tutelage_core.episodes.parity`.
+        images_crc32: checksum of the pixels; see `tutelage_core.episodes.parity`.
+        state_crc32: checksum of the state.
     """
 
     frame_stamps_ns: Mapping[str, int]
     state_stamp_ns: int
     state_keys: tuple[str, ...]
-    crc32: int
+    images_crc32: int
+    state_crc32: int
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardware.safety.braking import Braking
 from hardware.safety.contact import ContactWatch
 from hardware.safety.deadman import Deadman
 from hardware.safety.envelope import Envelope, make_envelope
@@ -22,13 +23,11 @@ from hardware.safety.motion import EXACT, MotionBounds, norm
 from hardware.safety.pace import Pace
 from hardware.safety.profiles import find_profile
 from hardware.safety.reasons import REFUSALS, Reason
-from tutelage_core.contract import NS_PER_S, RobotContract
+from hardware.safety.timing import CommandTiming
+from tutelage_core.contract import RobotContract
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.rotations import normalize_xyzw, step_between
 from tutelage_core.types import STEP_SIZE, ArmCommand, ArmState, ExecutedStep, Pose, Source, StepCommand
-
-FUTURE_TOLERANCE_S = 0.05
-"""A command or state may be stamped this far ahead of the gate's clock [s]; more means that clocks disagree."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,8 @@ class SafetyGate:
         self._pace = Pace(limits, find_profile(limits.speed_profile))
         self._latch = StopLatch(limits)
         self._contact = ContactWatch(limits)
+        self._timing = CommandTiming(limits)
+        self._braking = Braking(limits)
         self._envelope, self._deadman = envelope, deadman
         self._enabled_sources = {Source.HUMAN} | (
             {Source.POLICY, Source.PHRASE, Source.HOMING} if limits.deadman_for_policy else set()
@@ -88,8 +89,6 @@ class SafetyGate:
         self._sender = ""
         self._target: Pose | None = None
         self._gripper: float | None = None
-        self._last_stamp_ns: int | None = None
-        self._last_sequence = 0
         self._last_source = Source.HOLD
         self.refused = 0
         self.clamped = 0
@@ -136,7 +135,7 @@ class SafetyGate:
         self._target = None
         self._pace.arm()
         if now_ns is not None:
-            self._last_stamp_ns = max(now_ns, self._last_stamp_ns or now_ns)
+            self._timing.bar(now_ns)
 
     def arm(self, sender: str = "") -> None:
         """Let commands move the arm; with a `sender`, its commands only. Keeps a latch."""
@@ -151,8 +150,7 @@ class SafetyGate:
         """Begin an episode: the target is the measured pose, older commands are forgotten. Keeps a latch."""
         self._target = None
         self._gripper = opening_of(state)
-        self._last_stamp_ns = None
-        self._last_sequence = 0
+        self._timing.restart()
         self._last_source = Source.HOLD
         self._latch.restart()
         self._pace.rest()
@@ -176,13 +174,13 @@ class SafetyGate:
         if decision.refused:
             return self._refuse(Reason.STATE_NOT_FINITE, command, state, now_ns)
         self._latch.passed()
-        self._last_stamp_ns, self._last_sequence = command.stamp_ns, command.sequence
+        self._timing.passed(command)
         self._last_source = command.source
         return decision
 
     def time_out(self, state: ArmState, now_ns: int) -> GateDecision:
         """Hold because no command came in time; the next command starts from the measured pose."""
-        command = StepCommand(now_ns, self._last_sequence, Source.HOLD, np.zeros(STEP_SIZE))
+        command = StepCommand(now_ns, self._timing.last_sequence, Source.HOLD, np.zeros(STEP_SIZE))
         return self._hold(Reason.COMMAND_TIMEOUT, command, state)
 
     def _refusal(self, command: StepCommand, state: ArmState, now_ns: int, steady_ns: int) -> Reason | None:
@@ -197,28 +195,14 @@ class SafetyGate:
             return Reason.NOT_FINITE
         if not is_plausible(state.T_base_tcp):
             return Reason.STATE_NOT_FINITE
-        state_age_s = (now_ns - state.stamp_ns) / NS_PER_S
-        if state_age_s > limits.max_state_age_s:
-            return Reason.STALE_STATE
-        if state_age_s < -FUTURE_TOLERANCE_S:
-            return Reason.FUTURE_STATE
-        age_s = (now_ns - command.stamp_ns) / NS_PER_S
-        if age_s > limits.max_command_age_s:
-            return Reason.STALE_COMMAND
-        if age_s < -FUTURE_TOLERANCE_S:
-            return Reason.FUTURE_COMMAND
+        if (untimely := self._timing.object_to_age(command, state.stamp_ns, now_ns)) is not None:
+            return untimely
         if moves and not self._armed:
             return Reason.NOT_ARMED
         if self._sender and command.sender != self._sender:
             return Reason.OTHER_SENDER
-        newer_stamp = self._last_stamp_ns is None or command.stamp_ns > self._last_stamp_ns
-        # a restarted sender counts from 1 again; its newer stamp shows that this is no replay
-        newer_sequence = command.sequence > self._last_sequence or command.sequence == 1
-        if not (newer_stamp and newer_sequence):
-            return Reason.OUT_OF_ORDER
-        soonest_ns = limits.min_command_interval_s * (1.0 - EXACT) * NS_PER_S
-        if self._last_stamp_ns is not None and command.stamp_ns - self._last_stamp_ns < soonest_ns:
-            return Reason.TOO_SOON
+        if (disorder := self._timing.object_to_order(command)) is not None:
+            return disorder
         needs_key = self._deadman is not None and command.source in self._enabled_sources
         if needs_key and self._deadman is not None and not self._deadman.is_held(steady_ns):
             return Reason.DEADMAN_RELEASED
@@ -235,7 +219,7 @@ class SafetyGate:
 
     def _hold(self, reason: Reason, command: StepCommand, state: ArmState) -> GateDecision:
         if is_plausible(state.T_base_tcp):
-            self._target = self._rest(state)
+            self._target = self._braking.rest(state)
         # else: nothing is measured, stay where the controller pulls already
         self._last_source = Source.HOLD
         self._pace.rest()
@@ -256,14 +240,14 @@ class SafetyGate:
         if start is None or (self._last_source is Source.HOLD and not holds):
             start = measured  # whoever held has come to rest somewhere
         elif holds and self._last_source is not Source.HOLD:
-            start = self._rest(state)
+            start = self._braking.rest(state)
         # whoever asks to hold asks for no motion, whatever the step says
         shift, turn = step[:3] * (not holds), step[3:6] * (not holds)
         if holds and (shift != step[:3]).any():
             reasons.append(Reason.TRANSLATION_CLAMPED)
         if holds and (turn != step[3:6]).any():
             reasons.append(Reason.ROTATION_CLAMPED)
-        shift, turn = self._pace.cut(shift, turn, command.stamp_ns, self._last_stamp_ns, reasons)
+        shift, turn = self._pace.cut(shift, turn, command.stamp_ns, self._timing.last_stamp_ns, reasons)
         start_position, position = self._bounds.translate(start.position, shift, measured.position, reasons)
         start_rotation, rotation = self._bounds.rotate(start.quaternion_xyzw, turn, measured.quaternion_xyzw, reasons)
         begun, target = Pose(start_position, start_rotation), Pose(position, rotation)
@@ -289,18 +273,6 @@ class SafetyGate:
             ),
             detail,
         )
-
-    def _rest(self, state: ArmState) -> Pose:
-        """Return where a plausibly measured arm comes to rest: pulled back to where it was, it would swing."""
-        pose, position = state.T_base_tcp, state.T_base_tcp.position
-        ahead = state.tcp_velocity[:3] * self._limits.braking_s
-        length = norm(ahead)
-        if not length <= self._limits.max_step_m:  # so written that NaN fails
-            ahead = ahead * (self._limits.max_step_m / length) if math.isfinite(length) else np.zeros(3)
-        low, high = np.array(self._limits.workspace_min_m), np.array(self._limits.workspace_max_m)
-        # never further out of the box than it is
-        rest = np.clip(position + ahead, np.minimum(low, position), np.maximum(high, position))
-        return Pose(rest, normalize_xyzw(pose.quaternion_xyzw))
 
     def _kept_gripper(self, state: ArmState) -> float:
         """Return the last commanded opening; before any command the measured one: a refusal never opens a hand."""

@@ -63,14 +63,25 @@ def executed(stamp_ns: int, value: float = 0.01, source: Source = Source.POLICY)
 
 
 def record(
-    root: Path, name: str, steps: int, metadata: EpisodeMetadata = METADATA, *, expert_every: int = 0, offset: int = 0
+    root: Path,
+    name: str,
+    steps: int,
+    metadata: EpisodeMetadata = METADATA,
+    *,
+    expert_every: int = 0,
+    offset: int = 0,
+    camera_step: int = 0,
 ) -> Path:
-    """Record `steps` control periods whose images, states and steps hold `offset` + their number; return the folder."""
+    """Record `steps` control periods whose images, states and steps hold `offset` + their number; return the folder.
+
+    The images of each further camera are lighter by `camera_step` levels, so that a test can tell cameras apart.
+    """
     with EpisodeWriter(root, name, metadata) as writer:
         for number in range(steps):
             stamp = (number + 1) * PERIOD_NS
-            for camera, contract in metadata.contract.cameras.items():
-                image = np.full((contract.height, contract.width, 3), offset + number, np.uint8)
+            for place, (camera, contract) in enumerate(metadata.contract.cameras.items()):
+                level = offset + number + place * camera_step
+                image = np.full((contract.height, contract.width, 3), level, np.uint8)
                 writer.image(camera, Frame(image, stamp, number))
             writer.state(state(stamp, float(offset + number)))
             writer.status(stamp, TaskStatus(number == steps - 1, number / steps))

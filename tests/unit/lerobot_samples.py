@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT
 from tutelage_core.contract import STATE_KEYS, CameraContract, RobotContract
@@ -22,6 +24,7 @@ from tutelage_core.episodes.lerobot.layout import ExportSettings
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.writer import EpisodeWriter
+from tutelage_core.errors import ConfigurationError, ContractMismatchError, EpisodeError
 from tutelage_core.rotations import rotation_vector_to_xyzw
 from tutelage_core.types import (
     ActionChunk,
@@ -129,11 +132,29 @@ def bring(
     return EpisodeStore(output)
 
 
+def assert_refused(root: Path, match: str, *, as_foreign: bool = True) -> None:
+    """See that an import of the data set in `root` stops with one of our errors, and that no episode is there."""
+    back = root.parent / "back"
+    with pytest.raises((EpisodeError, ConfigurationError, ContractMismatchError), match=match):
+        bring(root, back, ROBOT, as_foreign=as_foreign)
+    assert not back.exists() or list(back.rglob("*.mcap")) == []
+
+
 def change_json(path: Path, change: Callable[[Any], object]) -> None:
     """Read a JSON file, let `change` change it, write it."""
     data = json.loads(path.read_text())
     change(data)
     path.write_text(json.dumps(data))
+
+
+def change_column(path: Path, name: str, change: Callable[[list[Any]], object]) -> None:
+    """Read a column of a Parquet file, let `change` change the list of its values, write the file."""
+    table = pq.read_table(path)
+    place = table.column_names.index(name)
+    field = table.schema.field(place)
+    values = table[name].to_pylist()
+    change(values)
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from tutelage_core.episodes import index as indexing
 from tutelage_core.episodes.index import INDEX_FILE, read_index
 from tutelage_core.episodes.labels import Label, add_label
 from tutelage_core.episodes.store import EpisodeStore
+from tutelage_core.errors import EpisodeError
 
 pytestmark = pytest.mark.unit
 
@@ -63,3 +64,46 @@ def test_damaged_manifest_is_a_row_that_says_so(store: EpisodeStore) -> None:
     assert "manifest.json" in rows[1].fault
     assert not rows[0].fault
     assert read_index(store) == rows
+
+
+@pytest.mark.parametrize("damage", [b"\xed", b'{"stamp_ns": 1, "succ'])
+def test_damaged_label_is_the_fault_of_its_own_row(store: EpisodeStore, damage: bytes) -> None:
+    file = add_label(store.root, "e1", Label(1, success=True, author="ada"))
+    file.write_bytes(damage + file.read_bytes())
+    rows = read_index(store)
+    assert [bool(row.fault) for row in rows] == [False, True, False]
+    assert "e1/labels.jsonl, line 1" in rows[1].fault
+    assert "tutelage data repair" in rows[1].fault
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_missing_or_cut_recording_is_a_fault(store: EpisodeStore, known: bool) -> None:
+    if known:
+        assert not any(row.fault for row in read_index(store))
+    whole = (store.root / "e0" / "episode.mcap").read_bytes()
+    (store.root / "e0" / "episode.mcap").write_bytes(whole[:100])
+    (store.root / "e1" / "episode.mcap").unlink()
+    rows = read_index(store)
+    assert f"e0/episode.mcap: has 100 bytes, the manifest says {len(whole)}" in rows[0].fault
+    assert "e1/episode.mcap: missing" in rows[1].fault
+    assert all("tutelage data repair" in row.fault for row in rows[:2])
+    assert not rows[2].fault
+    (store.root / "e0" / "episode.mcap").write_bytes(whole)
+    assert not read_index(store)[0].fault
+
+
+def test_manifest_that_lists_no_recording_is_a_fault(store: EpisodeStore) -> None:
+    path = store.root / "e2" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**manifest, "files": {}}), encoding="utf-8")
+    assert "lists no file episode.mcap" in read_index(store)[2].fault
+
+
+def test_fault_that_passes_is_not_kept(store: EpisodeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path, name: str) -> tuple[Label, ...]:
+        raise EpisodeError(f"{name}: Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(indexing, "read_labels", refused)
+        assert all(row.fault for row in read_index(store))
+    assert not any(row.fault for row in read_index(store))

@@ -15,7 +15,7 @@ from mcap_ros2.decoder import DecoderFactory
 
 from tests.unit.episode_samples import METADATA, PERIOD_NS, RESULT, SIZE, executed, frame, record, state
 from tutelage_core.episodes import messages, schemas
-from tutelage_core.episodes.manifest import read_manifest
+from tutelage_core.episodes.manifest import read_manifest, stored_file
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import ConfigurationError, EpisodeError, UnknownNameError
 from tutelage_core.types import ActionChunk, Frame, TaskStatus
@@ -195,3 +195,42 @@ def test_images_and_states_are_encoded_without_touching_single_elements() -> Non
             encode()
             times.append(time.perf_counter() - start)
         assert 1e3 * float(np.median(times)) < limit_ms
+
+
+@pytest.mark.parametrize("stamp_ns", [-1, 2**63, messages.MAX_STAMP_NS + 1])
+def test_stamp_that_is_no_time_is_refused_and_the_recording_can_be_closed(tmp_path: Path, stamp_ns: int) -> None:
+    writer = EpisodeWriter(tmp_path, "a", METADATA)
+    with pytest.raises(EpisodeError, match="stamp must be in"):
+        writer.write(messages.ARM_STATE_TOPIC, messages.ARM_STATE, stamp_ns, b"")
+    writer.state(state(1))
+    writer.executed(executed(1))
+    assert writer.close(RESULT).is_dir()
+
+
+def test_messages_of_one_topic_with_two_definitions_keep_their_own(tmp_path: Path) -> None:
+    writer = EpisodeWriter(tmp_path, "a", METADATA)
+    today = schemas.definition(messages.STATUS)
+    writer.status(1, TaskStatus(True, 0.5))
+    writer.write("/other", "a/msg/B", 1, b"1", defined_as="int32 one")
+    writer.write("/other", "a/msg/B", 2, b"2", defined_as="int32 two")
+    writer.state(state(1))
+    writer.executed(executed(1))
+    reader = make_reader(io.BytesIO((writer.close(RESULT) / "episode.mcap").read_bytes()))
+    found = {(channel.topic, message.data): schema.data.decode() for schema, channel, message in reader.iter_messages()}
+    assert found["/other", b"1"] == "int32 one"
+    assert found["/other", b"2"] == "int32 two"
+    assert today in found.values()
+
+
+def test_hash_in_the_manifest_is_that_of_the_file(tmp_path: Path) -> None:
+    folder = record(tmp_path, "a", 20)
+    assert read_manifest(folder).files["episode.mcap"] == stored_file(folder / "episode.mcap")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_image_that_asks_for_gigabytes_is_refused_unseen(tmp_path: Path) -> None:
+    bomb = np.zeros((12_000, 12_000, 3), np.uint8)
+    data = messages.encode_compressed_image("front", Frame(bomb, 1, 0), "png")
+    message = schemas.decode(data, messages.COMPRESSED_IMAGE, schemas.definition(messages.COMPRESSED_IMAGE))
+    with pytest.raises(EpisodeError, match="more than 50000000 pixels"):
+        messages.to_image(message)

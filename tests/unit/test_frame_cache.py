@@ -21,10 +21,10 @@ from tutelage_core.episodes import array_pieces
 from tutelage_core.episodes.array_pieces import fault_of, open_piece, write_piece
 from tutelage_core.episodes.cached_episode import CachedEpisode
 from tutelage_core.episodes.frame_cache import FrameCache, build, cache_episode, periods_of, recorded_cameras
-from tutelage_core.episodes.manifest import stored_file
+from tutelage_core.episodes.manifest import StoredFile, stored_file
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.writer import EpisodeWriter
-from tutelage_core.errors import ConfigurationError, ContractMismatchError, EpisodeError, UnknownNameError
+from tutelage_core.errors import ConfigurationError, EpisodeError, UnknownNameError
 
 pytestmark = pytest.mark.unit
 PIECES = ("periods.npy", "front/frames.npy", "wrist/frames.npy")
@@ -210,7 +210,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tutelage_core.episodes import frame_cache
-from tutelage_core.episodes.manifest import stored_file
+from tutelage_core.episodes.manifest import StoredFile, stored_file
 from tutelage_core.episodes.store import EpisodeStore
 real = frame_cache.write_piece
 def write_piece(path, array):
@@ -263,7 +263,7 @@ def test_frames_that_contradict_the_contract_are_refused(tmp_path: Path) -> None
     manifest = json.loads(path.read_text())
     manifest["metadata"]["contract"]["cameras"]["front"].update(height=20, width=20)
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ContractMismatchError, match=r"\(20, 20, 3\) needed, \(12, 16, 3\) recorded"):
+    with pytest.raises(EpisodeError, match="images of 16x12 px, the contract of robot 'twin' says 20x20 px"):
         cache_episode(tmp_path / "store", "a", FrameCache(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
@@ -297,3 +297,18 @@ def test_the_command_caches_beside_the_episodes_and_reports(tmp_path: Path) -> N
 def test_periods_hold_long_phrases_whole(tmp_path: Path) -> None:
     episode = replace(noisy(tmp_path, "a").read("a"), phrases=("", "move a little to the left", "öffne"))
     assert tuple(periods_of(episode)["phrases"].tolist()) == episode.phrases
+
+
+@pytest.mark.parametrize("camera", ["..", ".", "", "../front", "front/..", ".hidden", "a" * 65, "wrist\n", "-front"])
+def test_camera_whose_name_is_no_plain_one_cannot_leave_the_cache(tmp_path: Path, camera: str) -> None:
+    manifest, frames = noisy(tmp_path / "store", "a").manifest("a"), FrameCache(tmp_path / "cache")
+    with pytest.raises(ConfigurationError, match=r"cannot be cached: .* 1 to 64 of the characters"):
+        frames.camera_folder(manifest, camera)
+    assert frames.camera_folder(manifest, "Front_2-b").parent == frames.folder(manifest)
+
+
+@pytest.mark.parametrize("digest", ["..", ".", "", "a" * 63, "A" * 64, "../" + "a" * 61])
+def test_recording_whose_hash_is_none_cannot_leave_the_cache(tmp_path: Path, digest: str) -> None:
+    manifest = noisy(tmp_path / "store", "a").manifest("a")
+    with pytest.raises(EpisodeError, match=r"no SHA-256 of its episode\.mcap"):
+        FrameCache(tmp_path / "cache").folder(replace(manifest, files={"episode.mcap": StoredFile(1, digest)}))

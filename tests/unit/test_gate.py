@@ -12,8 +12,9 @@ import pytest
 
 from hardware.safety.deadman import Deadman
 from hardware.safety.envelope import Envelope
-from hardware.safety.gate import FUTURE_TOLERANCE_S, GateDecision, SafetyGate
+from hardware.safety.gate import GateDecision, SafetyGate
 from hardware.safety.reasons import REFUSALS, Reason
+from hardware.safety.timing import FUTURE_TOLERANCE_S
 from tests.unit.gate_samples import CENTRE, HOME, LIMITS, MODEL, PERIOD_NS, Bench, arm_state, joints_at, tcp_step
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.errors import ConfigurationError

@@ -48,5 +48,17 @@ def test_low_arm_goes_straight_up_before_it_goes_across() -> None:
     assert all(np.allclose(pose.position[:2], (0.6, 0.2)) for pose in low)
 
 
+@pytest.mark.parametrize("lag", [0, 1, 2, 3])
+def test_arm_that_follows_late_comes_home_and_does_not_swing_about_it(lag: int) -> None:
+    """The gate adds each step to the last target; what is measured is where the target was `lag` periods ago."""
+    path, targets = HomingPath(HOME, LIMITS), [Pose(np.array([0.6, 0.2, 0.05]), DOWN)]
+    for _ in range(150):
+        targets.append(moved(targets[-1], path.step(targets[max(len(targets) - 1 - lag, 0)])))
+    away = [np.linalg.norm(pose.position - HOME.position) for pose in targets]
+    assert max(away[-20:]) < 0.005
+    beyond = [pose.position[0] for pose in targets]
+    assert min(beyond) > HOME.position[0] - 0.01, "it runs past its home"
+
+
 def test_gripper_opens_on_the_way() -> None:
     assert HomingPath(HOME, LIMITS).step(Pose(np.array([0.5, 0.0, 0.1]), DOWN))[6] == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,15 +11,18 @@ import pytest
 from mcap.reader import make_reader
 
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT, executed, frame, state
+from tutelage_core.contract import NS_PER_S
 from tutelage_core.episodes import messages
 from tutelage_core.episodes.intake import SESSION_STATE, SESSION_TOPIC, Intake
 from tutelage_core.episodes.reader import read_episode
-from tutelage_core.episodes.schemas import encode, typestore
+from tutelage_core.episodes.schemas import decode, definition, encode, typestore
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import EpisodeError
-from tutelage_core.types import ActionChunk, Frame, TaskStatus
+from tutelage_core.types import ActionChunk, Frame, ObservationInputs, Source, TaskStatus
 
 pytestmark = pytest.mark.unit
+
+INPUTS = ObservationInputs({"front": 1, "wrist": 2}, 3, ("wrench",), 4, 5)
 
 FRONT, WRIST = messages.image_topic("front"), messages.image_topic("wrist")
 
@@ -152,3 +156,100 @@ def test_images_are_compressed_on_the_way_if_asked(tmp_path: Path, image_format:
     assert writer is not None
     episode = read_episode(writer.close(RESULT))
     assert np.abs(episode.images["front"].astype(int) - 100).max() <= (2 if image_format == "jpeg" else 0)
+
+
+def test_stamp_of_a_clock_that_is_off_is_refused_and_silences_nothing(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    feed(intake, PERIOD_NS)
+    with pytest.raises(EpisodeError, match=r"3600\.0 s after the arm's newest state"):
+        intake.take(WRIST, messages.encode_image("wrist", frame(PERIOD_NS + 3600 * NS_PER_S)))
+    for number in range(2, 12):
+        feed(intake, number * PERIOD_NS)
+    assert intake.count(WRIST) == 11
+    writer = intake.end()
+    assert writer is not None
+    assert len(read_episode(writer.close(RESULT))) == 11
+
+
+def test_message_that_comes_late_is_kept_and_joined_where_it_belongs(tmp_path: Path) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    for number in (1, 3, 2):
+        for camera in ("front", "wrist"):
+            data = messages.encode_image(camera, frame(number * PERIOD_NS, number))
+            intake.take(messages.image_topic(camera), data)
+        intake.take(messages.ARM_STATE_TOPIC, messages.encode_state(state(number * PERIOD_NS, float(number))))
+    for number in (1, 2, 3):
+        intake.take(messages.EXECUTED_TOPIC, messages.encode_executed(executed(number * PERIOD_NS), 1))
+    writer = intake.end()
+    assert writer is not None
+    episode = read_episode(writer.close(RESULT))
+    assert episode.images["front"][:, 0, 0, 0].tolist() == [1, 2, 3]
+    assert episode.state["gripper_opening"][:, 0].tolist() == [1.0, 2.0, 3.0]
+
+
+def spoilt(kind: str) -> tuple[str, bytes]:
+    """Return a message that decodes and that no reader could use."""
+    if kind == "joints":
+        odd = replace(state(PERIOD_NS), joint_positions=np.zeros(3), joint_velocities=np.zeros(3))
+        return messages.ARM_STATE_TOPIC, messages.encode_state(odd)
+    if kind == "source":
+        step = replace(executed(PERIOD_NS), source=77)  # type: ignore[arg-type]
+        return messages.EXECUTED_TOPIC, messages.encode_executed(step, PERIOD_NS)
+    if kind == "encoding":
+        picture = decode(messages.encode_image("front", frame(PERIOD_NS)), messages.IMAGE, definition(messages.IMAGE))
+        return FRONT, encode(replace(picture, encoding="bgr8"), messages.IMAGE)
+    data = messages.encode_chunk(ActionChunk(1, 1, np.zeros((1, 7))), "bc", 0.0, INPUTS)
+    chunk = decode(data, messages.CHUNK, definition(messages.CHUNK))
+    return messages.CHUNK_TOPIC, encode(replace(chunk, frame_stamps=chunk.frame_stamps[:1]), messages.CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("joints", "3 positions and 3 velocities, the robot 7 joints"),
+        ("source", "source 77 is nobody's"),
+        ("encoding", "encoding bgr8"),
+        ("chunk", "2 cameras and 1 frames"),
+    ],
+)
+def test_what_would_make_the_episode_unreadable_is_refused_by_name(tmp_path: Path, kind: str, said: str) -> None:
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
+    with pytest.raises(EpisodeError, match=said):
+        intake.take(*spoilt(kind))
+    feed(intake, 2 * PERIOD_NS)
+    writer = intake.end()
+    assert writer is not None
+    assert len(read_episode(writer.close(RESULT))) == 1
+
+
+def test_full_disk_at_the_beginning_lets_go_of_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intake = Intake(CONTRACT)
+    feed(intake, PERIOD_NS)
+    writer = EpisodeWriter(tmp_path, "a", METADATA)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(writer, "write", full)
+    with pytest.raises(OSError, match="no space"):
+        intake.begin(writer, 0)
+    assert intake.writer is None
+
+
+def test_watchdog_before_anybody_has_driven_is_no_control_period(tmp_path: Path) -> None:
+    """On a robot the arm holds between the way home and the first step, and no camera has seen the episode yet."""
+    intake = Intake(CONTRACT)
+    intake.begin(EpisodeWriter(tmp_path, "a", METADATA), PERIOD_NS)
+    hold = replace(executed(PERIOD_NS, source=Source.HOLD), reasons=("COMMAND_TIMEOUT",))
+    assert not intake.take(messages.EXECUTED_TOPIC, messages.encode_executed(hold, 1))
+    for number in (2, 3):
+        feed(intake, number * PERIOD_NS)
+    late = replace(hold, stamp_ns=3 * PERIOD_NS + 1)
+    assert intake.take(messages.EXECUTED_TOPIC, messages.encode_executed(late, 1))
+    writer = intake.end()
+    assert writer is not None
+    episode = read_episode(writer.close(RESULT))
+    assert episode.sources.tolist() == [Source.POLICY, Source.POLICY, Source.HOLD]

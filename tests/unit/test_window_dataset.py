@@ -37,7 +37,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[EpisodeStore, Fr
     root = tmp_path_factory.mktemp("store")
     for number, length in enumerate(LENGTHS):
         metadata = replace(METADATA, instruction=f"task {number}")
-        record(root, f"e{number}", length, metadata, expert_every=2, offset=20 * number)
+        record(root, f"e{number}", length, metadata, expert_every=2, offset=20 * number, camera_step=100)
     store, frames = EpisodeStore(root), FrameCache(root / ".cache")
     build(store, frames)
     return store, frames
@@ -270,7 +270,13 @@ def test_shrunk_frames_are_served_in_their_size(fresh: tuple[EpisodeStore, Frame
         ({"control_rate_hz": 20.0}, "control rate: 10 Hz in 'a', 20 Hz in 'b'"),
         ({"cameras": {"front": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': 16x12 px in 'a', 8x8 px in 'b'"),
         ({"cameras": {"side": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': needed, but the robot has side"),
-        ({"arm": replace(CONTRACT.arm, joints=("j",), home_joint_positions=(0.0,))}, "joints: 7 in 'a', 1 in 'b'"),
+        (
+            {"arm": replace(CONTRACT.arm, joints=("j",), home_joint_positions=(0.0,))},
+            r"joints: joint0, .* in 'a', j in",
+        ),
+        ({"arm": replace(CONTRACT.arm, joints=tuple("abcdefg"))}, r"joints: joint0, .* in 'a', a, b, c, d, e, f, g in"),
+        ({"state_keys": ("tcp_position",)}, "state keys: gripper_opening, tcp_position in 'a', tcp_position in 'b'"),
+        ({}, "robot: 'twin' in 'a', 'franka' in 'b'"),
     ],
 )
 def test_episode_that_differs_is_refused_and_both_sides_are_named(

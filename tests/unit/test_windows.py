@@ -9,28 +9,30 @@ import numpy as np
 import pytest
 
 from tests.unit.episode_samples import CONTRACT, METADATA, SIZE, record
-from tutelage_core.contract import CameraContract
+from tutelage_core.contract import CameraContract, CellBox
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.windows import load_windows, window_indices
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import ConfigurationError, ContractMismatchError, EpisodeError, UnknownNameError
 
+pytestmark = pytest.mark.unit
 KEYS = ("gripper_opening", "tcp_position")
 
 
 def two_episodes(root: Path) -> EpisodeStore:
-    record(root, "a", 3, expert_every=2)
-    record(root, "b", 4, replace(METADATA, instruction="push"), offset=10)
+    record(root, "a", 3, expert_every=2, camera_step=100)
+    record(root, "b", 4, replace(METADATA, instruction="push"), offset=10, camera_step=100)
     return EpisodeStore(root)
 
 
 def test_periods_of_all_episodes_stand_one_after_the_other(tmp_path: Path) -> None:
-    windows = load_windows(two_episodes(tmp_path), ("wrist",), KEYS, history=2, chunk=3)
+    windows = load_windows(two_episodes(tmp_path), ("wrist", "front"), KEYS, history=2, chunk=3)
     assert len(windows) == 7
     numbers = [0, 1, 2, 10, 11, 12, 13]
-    assert list(windows.images) == ["wrist"]
+    assert list(windows.images) == ["wrist", "front"]
     assert windows.images["wrist"].shape == (7, *SIZE, 3)
-    assert windows.images["wrist"][:, 5, 5, 1].tolist() == numbers
+    assert windows.images["front"][:, 5, 5, 1].tolist() == numbers
+    assert windows.images["wrist"][:, 5, 5, 1].tolist() == [100 + number for number in numbers]
     assert windows.state.dtype == np.float32
     np.testing.assert_allclose(windows.state, [[n, n, 0.1, 0.2] for n in numbers], rtol=1e-6)
     assert windows.episode_of.tolist() == [0, 0, 0, 1, 1, 1, 1]
@@ -88,7 +90,13 @@ def test_progress_bar_is_shown_only_when_asked(tmp_path: Path, capsys: pytest.Ca
         ({"control_rate_hz": 20.0}, "control rate: 10 Hz in 'a', 20 Hz in 'b'"),
         ({"cameras": {"front": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': 16x12 px in 'a', 8x8 px in 'b'"),
         ({"cameras": {"side": CameraContract(8, 8, 10.0, "uvc")}}, "camera 'front': needed, but the robot has side"),
-        ({"arm": replace(CONTRACT.arm, joints=("j",), home_joint_positions=(0.0,))}, "joints: 7 in 'a', 1 in 'b'"),
+        (
+            {"arm": replace(CONTRACT.arm, joints=("j",), home_joint_positions=(0.0,))},
+            r"joints: joint0, .* in 'a', j in",
+        ),
+        ({"arm": replace(CONTRACT.arm, joints=tuple("abcdefg"))}, r"joints: joint0, .* in 'a', a, b, c, d, e, f, g in"),
+        ({"state_keys": ("tcp_position",)}, "state keys: gripper_opening, tcp_position in 'a', tcp_position in 'b'"),
+        ({}, "robot: 'twin' in 'a', 'franka' in 'b'"),
     ],
 )
 def test_episode_that_differs_is_refused_and_both_sides_are_named(
@@ -100,6 +108,24 @@ def test_episode_that_differs_is_refused_and_both_sides_are_named(
         load_windows(EpisodeStore(tmp_path), ("front",), KEYS, 1, 1)
     assert "'twin'" in str(refusal.value)
     assert "'franka'" in str(refusal.value)
+
+
+def test_same_robot_with_other_limits_drivers_and_home_is_mixed(tmp_path: Path) -> None:
+    """What a person may set on one and the same robot from one day to the next is no reason to refuse."""
+    other = replace(
+        CONTRACT,
+        safety=replace(CONTRACT.safety, workspace_max_m=(0.7, 0.3, 0.4)),
+        arm=replace(CONTRACT.arm, options={"host": "10.0.0.7"}, home_joint_positions=(0.1,) * 7, model="fr3.xml"),
+        cameras={
+            **{name: replace(camera, rate_hz=30.0, driver="uvc") for name, camera in CONTRACT.cameras.items()},
+            "side": CameraContract(8, 8, 10.0, "uvc"),
+        },
+        state_keys=CONTRACT.state_keys[::-1],
+        cell=(CellBox("table", (0.4, 0.0, -0.3), (1.0, 1.0, 0.5)),),
+    )
+    record(tmp_path, "a", 2)
+    record(tmp_path, "b", 3, replace(METADATA, contract=other))
+    assert len(load_windows(EpisodeStore(tmp_path), ("front", "wrist"), KEYS, 1, 1)) == 5
 
 
 def test_camera_that_no_robot_has_is_refused(tmp_path: Path) -> None:

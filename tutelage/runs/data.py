@@ -24,6 +24,9 @@ from tutelage_core.episodes.repair import RepairReport, repair, unfinished
 from tutelage_core.episodes.store import EpisodeStore, PartialEpisode
 from tutelage_core.errors import ConfigurationError, EpisodeError
 
+TRIED_SEEDS = 1000
+"""So many seeds are tried for one to advise where a split leaves a part empty."""
+
 
 @dataclass(frozen=True)
 class ListConfig:
@@ -96,7 +99,8 @@ class SplitConfig:
         dataset: folder of the episodes.
         output: file to write; it must not exist.
         parts: names and shares of the parts; the shares must sum to 1.
-        group: what must not be torn apart: episodes of one scene (task, room and seed), or nothing.
+        group: what must not be torn apart: episodes of one scene (task, room and seed; one without a room, such as a
+            robot's, is a scene of its own), or nothing.
         seed: draws the split; an episode that is added later moves no other.
     """
 
@@ -173,7 +177,7 @@ def split(config: SplitConfig) -> dict[str, list[str]]:
     The part of an episode depends on the seed and on its scene (or name) alone.
 
     Raises:
-        ConfigurationError: the shares do not sum to 1, or the file exists.
+        ConfigurationError: the shares do not sum to 1, a part stays empty, or the file exists; nothing is written.
         EpisodeError: an episode is damaged, or there is none.
     """
     _check_dataset(config.dataset)
@@ -189,13 +193,38 @@ def split(config: SplitConfig) -> dict[str, list[str]]:
         raise EpisodeError(f"{damaged[0].fault}; repair or remove it first")
     if not rows:
         raise EpisodeError(f"{config.dataset}: no finished episode to split")
+    scenes = {row.name: _scene_of(row, config.group) for row in rows}
     found: dict[str, list[str]] = {part: [] for part in parts}
-    for row in rows:
-        key = row.name if config.group == "episode" else f"{row.task} {row.room} {row.seed}"
-        found[_part_of(f"{config.seed} {key}", parts)].append(row.name)
+    for name, scene in scenes.items():
+        found[_part_of(f"{config.seed} {scene}", parts)].append(name)
+    if empty := [part for part, names in found.items() if not names]:
+        raise ConfigurationError(_why_empty(empty[0], config, set(scenes.values()), parts))
     config.output.parent.mkdir(parents=True, exist_ok=True)
     write_synced(config.output, json.dumps({"split": to_mapping(_said(config)), "parts": found}, indent=2) + "\n")
     return found
+
+
+def _scene_of(row: EpisodeRow, group: str) -> str:
+    is_alone = group == "episode" or not row.room  # without a room, the seed does not say what stood where
+    return row.name if is_alone else f"{row.task} {row.room} {row.seed}"
+
+
+def _why_empty(part: str, config: SplitConfig, scenes: set[str], parts: dict[str, float]) -> str:
+    what = "scenes" if config.group == "scene" else "episodes"
+    finer = " or split with --group episode" if config.group == "scene" else ""
+    said = f"part '{part}' (share {parts[part]:g}) would hold no episode"
+    if len(scenes) < len(parts):
+        return f"{said}: {len(scenes)} {what} cannot fill {len(parts)} parts; record more {what}{finer}"
+    for seed in range(TRIED_SEEDS):
+        if len({_part_of(f"{seed} {scene}", parts) for scene in scenes}) == len(parts):
+            return (
+                f"{said}: seed {config.seed} puts none of the {len(scenes)} {what} there; choose --seed {seed}, a "
+                f"larger share, or record more {what}"
+            )
+    return (
+        f"{said}: none of {TRIED_SEEDS} seeds puts one of the {len(scenes)} {what} in each part; choose a larger "
+        f"share, or record more {what}"
+    )
 
 
 def _said(config: SplitConfig) -> dict[str, object]:

@@ -12,13 +12,15 @@ import tyro
 from numpy.typing import NDArray
 
 from tutelage.runs.cache import CACHE_FOLDER
-from tutelage_core.contract import STATE_KEYS, RobotContract
+from tutelage_core.contract import STATE_KEYS
 from tutelage_core.episodes.array_pieces import fault_of, open_piece, write_piece
-from tutelage_core.episodes.frame_cache import FrameCache
+from tutelage_core.episodes.frame_cache import FrameCache, recorded_cameras
 from tutelage_core.episodes.index import EpisodeRow, read_index
+from tutelage_core.episodes.manifest import Manifest
 from tutelage_core.episodes.statistics import Statistics, histograms, image_statistics, number_statistics
 from tutelage_core.episodes.store import EpisodeStore
-from tutelage_core.errors import EpisodeError
+from tutelage_core.episodes.window_checks import check_recorded, common_contract, state_sizes
+from tutelage_core.errors import ContractMismatchError, EpisodeError
 from tutelage_core.intervals import wilson_interval
 from tutelage_core.parallel import each
 from tutelage_core.types import STEP_SIZE
@@ -81,7 +83,8 @@ def statistics(config: StatsConfig) -> DatasetStatistics:
 
     Raises:
         ConfigurationError: there is no such folder, or a setting is out of range.
-        EpisodeError: there is no episode, one is damaged, or they differ in cameras or joints.
+        ContractMismatchError: the episodes differ in robot, joints, recorded cameras or sizes; both are named.
+        EpisodeError: there is no episode, or one is damaged.
     """
     store = EpisodeStore(config.dataset)
     rows = read_index(store)
@@ -89,48 +92,82 @@ def statistics(config: StatsConfig) -> DatasetStatistics:
         raise EpisodeError(f"{config.dataset}: no finished episode to count")
     if damaged := [row for row in rows if row.fault]:
         raise EpisodeError(f"{damaged[0].fault}; repair or remove it first")
-    cache = FrameCache(config.dataset / CACHE_FOLDER)
-    wanted = {row.name: cache.folder(store.manifest(row.name)) for row in rows}
-    jobs = [(config.dataset, name, folder) for name, folder in wanted.items() if not _is_counted(folder)]
+    manifests = {row.name: store.manifest(row.name) for row in rows}
+    cameras = _common_cameras(manifests)
+    contract = common_contract(tuple(manifests), tuple(manifests.values()), cameras)
+    sizes = dict(zip((*STATE_KEYS, STEP), (*state_sizes(contract, tuple(STATE_KEYS)), STEP_SIZE), strict=True))
+    pieces = {name: _Pieces(config.dataset, manifest) for name, manifest in manifests.items()}
+    jobs = [(config.dataset, name) for name in pieces if not pieces[name].are_whole(cameras)]
     for _ in each(_count, jobs, config.processes, title="count", done_before=len(rows) - len(jobs)):
         pass
-    contract = store.manifest(rows[0].name).metadata.contract
-    return DatasetStatistics(_tasks(rows), _features(contract, list(wanted.values()), config.dataset))
+    everything = np.concatenate([_numbers(name, pieces[name].numbers, sum(sizes.values())) for name in pieces])
+    places = np.cumsum([0, *sizes.values()]).tolist()
+    features = {
+        key: number_statistics(everything[:, slice(*places[place : place + 2])]) for place, key in enumerate(sizes)
+    }
+    for camera in cameras:
+        counts = sum(open_piece(kept.histogram(camera)) for kept in pieces.values())
+        features[camera] = image_statistics(np.asarray(counts), len(everything))
+    return DatasetStatistics(_tasks(rows), features)
 
 
-def _count(job: tuple[Path, str, Path]) -> None:
-    """Read one episode, and keep its numbers and the histograms of its pictures; a function of the recording alone."""
-    dataset, name, folder = job
-    episode = EpisodeStore(dataset).read(name)
+class _Pieces:
+    """Where the cache keeps what was counted of an episode: a function of the recording alone."""
+
+    def __init__(self, dataset: Path, manifest: Manifest) -> None:
+        self._cache = FrameCache(dataset / CACHE_FOLDER)
+        self._manifest = manifest
+        self.numbers = self._cache.folder(manifest) / "numbers.npy"
+        """All state keys and the executed step, side by side, a row for each control period."""
+
+    def histogram(self, camera: str) -> Path:
+        """Return the piece of a camera: how often each level occurs in each channel, shape (3, 256)."""
+        return self._cache.camera_folder(self._manifest, camera) / "histogram.npy"
+
+    def are_whole(self, cameras: tuple[str, ...]) -> bool:
+        paths = (self.numbers, *(self.histogram(camera) for camera in cameras))
+        return all(fault_of(path, hashed=False) is None for path in paths)
+
+
+def _count(job: tuple[Path, str]) -> None:
+    """Read one episode, and keep its numbers and the histograms of its pictures."""
+    dataset, name = job
+    store = EpisodeStore(dataset)
+    manifest = store.manifest(name)
+    episode = store.read(name, recorded_cameras(manifest))
+    shapes = {camera: pixels.shape[1:] for camera, pixels in episode.images.items()}
+    sizes = {key: values.shape[1] for key, values in episode.state.items()}
+    check_recorded(str(dataset), name, len(episode), manifest, manifest.metadata.contract, shapes, sizes)
+    pieces = _Pieces(dataset, manifest)
     columns = [*(episode.state[key] for key in STATE_KEYS), episode.executed]
-    write_piece(folder / "numbers.npy", np.concatenate(columns, axis=1))
-    # cameras in the order of their names
-    counted = [histograms(episode.images[camera]) for camera in sorted(episode.images)]
-    write_piece(folder / "histograms.npy", np.array(counted, dtype=np.int64))
+    write_piece(pieces.numbers, np.concatenate(columns, axis=1))
+    for camera, pixels in episode.images.items():
+        write_piece(pieces.histogram(camera), histograms(pixels))
 
 
-def _is_counted(folder: Path) -> bool:
-    return all(fault_of(folder / name, hashed=False) is None for name in ("numbers.npy", "histograms.npy"))
+def _common_cameras(manifests: Mapping[str, Manifest]) -> tuple[str, ...]:
+    """Return the cameras that all episodes recorded, in the order of their names; refuse an episode with others."""
+    recorded = {name: tuple(sorted(recorded_cameras(manifest))) for name, manifest in manifests.items()}
+    first, cameras = next(iter(recorded.items()))
+    for name, others in recorded.items():
+        if others != cameras:
+            ours, theirs = (", ".join(found) or "none" for found in (cameras, others))
+            raise ContractMismatchError(
+                f"a data set (first episode '{first}')",
+                f"episode '{name}'",
+                [f"recorded cameras: {ours} in '{first}', {theirs} in '{name}'; count them in folders of their own"],
+            )
+    return cameras
 
 
-def _features(contract: RobotContract, folders: list[Path], dataset: Path) -> dict[str, Statistics]:
-    numbers = [open_piece(folder / "numbers.npy") for folder in folders]
-    counted: list[NDArray[Any]] = [open_piece(folder / "histograms.npy") for folder in folders]
-    if len({array.shape[1] for array in numbers}) > 1 or len({array.shape for array in counted}) > 1:
-        raise EpisodeError(f"{dataset}: its episodes differ in cameras or joints; count those of each robot by itself")
-    everything = np.concatenate(numbers)
-    features: dict[str, Statistics] = {}
-    start = 0
-    for key in (*STATE_KEYS, STEP):
-        size = STATE_KEYS.get(key, STEP_SIZE)
-        if key.startswith("joint_"):
-            size = len(contract.arm.joints)
-        features[key] = number_statistics(everything[:, start : start + size])
-        start += size
-    total = np.sum(counted, axis=0)
-    for camera, counts in zip(sorted(contract.cameras), total, strict=False):
-        features[camera] = image_statistics(counts, len(everything))
-    return features
+def _numbers(name: str, path: Path, width: int) -> NDArray[Any]:
+    numbers = open_piece(path)
+    if numbers.ndim != 2 or numbers.shape[1] != width:
+        raise EpisodeError(
+            f"episode '{name}': {path} holds {numbers.shape[-1]} numbers for each control period, {width} needed; "
+            "remove this file to have it counted again"
+        )
+    return numbers
 
 
 def _tasks(rows: tuple[EpisodeRow, ...]) -> tuple[TaskRow, ...]:

@@ -11,6 +11,7 @@ The hash comes from the episode's manifest: a recording that changed has another
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage_core.contract import CAMERA_NAME
 from tutelage_core.episodes.array_pieces import fault_of, open_piece, write_piece
 from tutelage_core.episodes.cached_episode import CachedEpisode, over_episodes, sort_pieces
 from tutelage_core.episodes.manifest import EPISODE_FILE, Manifest
@@ -33,6 +35,8 @@ from tutelage_core.types import ImageArray
 
 STATE_PREFIX = "state."
 """Before the names of the state keys in `periods`."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class FrameCache:
             EpisodeError: the manifest names no recording.
         """
         recording = manifest.files.get(EPISODE_FILE)
-        if recording is None or Path(recording.sha256).name != recording.sha256 or not recording.sha256:
+        if recording is None or not _DIGEST.fullmatch(recording.sha256):
             raise EpisodeError(f"the manifest of an episode of {manifest.robot} has no SHA-256 of its {EPISODE_FILE}")
         return self.root / recording.sha256
 
@@ -77,9 +81,17 @@ class FrameCache:
         return self.camera_folder(manifest, camera) / f"frames{size}.npy"
 
     def camera_folder(self, manifest: Manifest, camera: str) -> Path:
-        """Return the folder of one camera of an episode."""
-        if Path(camera).name != camera:
-            raise ConfigurationError(f"camera '{camera}': its frames cannot be cached: the name must be one folder's")
+        """Return the folder of one camera of an episode.
+
+        Raises:
+            ConfigurationError: a folder cannot be called like the camera.
+            EpisodeError: the manifest names no recording.
+        """
+        if not CAMERA_NAME.fullmatch(camera):
+            raise ConfigurationError(
+                f"camera {camera!r}: its frames cannot be cached: a camera's name has 1 to 64 of the characters "
+                "A-Z a-z 0-9 _ -, the first a letter or digit; rename it in the robot's contract"
+            )
         return self.folder(manifest) / camera
 
     def size_of(self, manifest: Manifest, camera: str) -> tuple[int, int]:
@@ -186,7 +198,7 @@ def check_cameras(store: EpisodeStore, cache: FrameCache, names: Sequence[str], 
 
     Raises:
         UnknownNameError: an episode did not record one of the cameras.
-        ConfigurationError: frames would have to grow.
+        ConfigurationError: frames would have to grow, or a folder cannot be called like a camera.
     """
     for name in names:
         manifest = store.manifest(name)
@@ -194,7 +206,7 @@ def check_cameras(store: EpisodeStore, cache: FrameCache, names: Sequence[str], 
         for camera in recorded if cameras is None else cameras:
             if camera not in recorded:
                 raise UnknownNameError("camera", camera, recorded, f"episode '{name}'")
-            cache.size_of(manifest, camera)
+            cache.frames_path(manifest, camera)
 
 
 def build(

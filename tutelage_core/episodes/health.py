@@ -10,9 +10,9 @@ import numpy as np
 from tutelage_core.contract import NS_PER_S, RobotContract
 from tutelage_core.episodes import messages
 from tutelage_core.episodes.manifest import EPISODE_FILE, read_checked, read_manifest
-from tutelage_core.episodes.parity import ParityReport, check_parity
+from tutelage_core.episodes.parity import ParityReport, chunks_in, count
 from tutelage_core.episodes.reader import JOIN_TOLERANCE_NS
-from tutelage_core.episodes.topics import Topic, read_topics
+from tutelage_core.episodes.topics import IntArray, Topic, read_topics
 from tutelage_core.types import Source
 
 RATE_TOLERANCE = 0.2
@@ -68,18 +68,26 @@ def examine(folder: Path) -> Health:
     contract = manifest.metadata.contract
     found, cameras = read_topics(folder / EPISODE_FILE, read_checked(folder, manifest, EPISODE_FILE), None)
     topics = tuple(_health(topic) for topic in found.values())
-    parity = check_parity(folder)
+    parity = count(chunks_in(found))
+    executed = found.get(messages.EXECUTED_TOPIC)
+    driven_ns = _driven(executed)
     complaints = [
         f"camera '{camera}': the robot has it, the recording does not"
         for camera in contract.cameras
         if camera not in cameras
     ]
     for topic in topics:
-        complaints += _complaints(topic, contract, found.get(messages.EXECUTED_TOPIC))
+        complaints += _complaints(topic, contract)
+        if messages.camera_of(topic.topic) is not None and driven_ns.size:
+            complaints += _unseen(found[topic.topic], driven_ns)
+    if executed is None:
+        complaints.append(f"nothing on {messages.EXECUTED_TOPIC}: it has no control periods")
     if parity.missing:
         complaints.append(f"{parity.missing} of {parity.chunks} chunks were thought from messages that are not there")
-    if parity.different and not any(topic.topic.endswith("/compressed") for topic in topics):
-        complaints.append(f"{parity.different} of {parity.chunks} chunks were thought from other pixels or numbers")
+    if parity.other_state:
+        complaints.append(f"{parity.other_state} of {parity.chunks} chunks were thought from another arm state")
+    if parity.other_pixels and not _has_jpeg(found):
+        complaints.append(f"{parity.other_pixels} of {parity.chunks} chunks were thought from other pixels")
     return Health(topics, parity, tuple(complaints))
 
 
@@ -96,7 +104,7 @@ def _health(topic: Topic) -> TopicHealth:
     )
 
 
-def _complaints(topic: TopicHealth, contract: RobotContract, executed: Topic | None) -> list[str]:
+def _complaints(topic: TopicHealth, contract: RobotContract) -> list[str]:
     said: list[str] = []
     camera = messages.camera_of(topic.topic)
     wanted_hz = 0.0
@@ -106,8 +114,6 @@ def _complaints(topic: TopicHealth, contract: RobotContract, executed: Topic | N
         wanted_hz = contract.control_rate_hz
     if wanted_hz and topic.rate_hz and abs(topic.rate_hz / wanted_hz - 1.0) > RATE_TOLERANCE:
         said.append(f"{topic.topic}: {topic.rate_hz:.1f} Hz, the contract says {wanted_hz:g} Hz")
-    if camera is not None and topic.largest_gap_s * NS_PER_S > JOIN_TOLERANCE_NS and not _pauses(executed):
-        said.append(f"{topic.topic}: no picture for {topic.largest_gap_s:.2f} s")
     if topic.doubled:
         said.append(f"{topic.topic}: {topic.doubled} messages have the stamp of the one before")
     if topic.disordered:
@@ -115,6 +121,26 @@ def _complaints(topic: TopicHealth, contract: RobotContract, executed: Topic | N
     return said
 
 
-def _pauses(executed: Topic | None) -> bool:
-    """Return whether the arm was held: a pause, in which a camera may rest too."""
-    return executed is not None and any(message.source == int(Source.HOLD) for message in executed.messages)
+def _driven(executed: Topic | None) -> IntArray:
+    """Return the stamps of the control periods in which somebody drove: in a pause a camera may rest too."""
+    if executed is None:
+        return np.zeros(0, dtype=np.int64)
+    drives = [int(message.source) != int(Source.HOLD) for message in executed.messages]
+    return executed.stamps_ns[np.array(drives, dtype=np.bool_)]
+
+
+def _unseen(camera: Topic, driven_ns: IntArray) -> list[str]:
+    """Return what is to be said of control periods that have no picture of this camera that is fresh enough."""
+    without = [message is None for message in camera.join(driven_ns, JOIN_TOLERANCE_NS)]
+    if not any(without):
+        return []
+    first_s = float(driven_ns[without.index(True)] - driven_ns[0]) / NS_PER_S
+    tolerance_s = JOIN_TOLERANCE_NS / NS_PER_S
+    return [
+        f"{camera.name}: {sum(without)} driven control periods have no picture of the last {tolerance_s:g} s, the first"
+        f" at {first_s:.1f} s"
+    ]
+
+
+def _has_jpeg(topics: dict[str, Topic]) -> bool:
+    return any("jpeg" in topic.messages[0].format for name, topic in topics.items() if name.endswith("/compressed"))

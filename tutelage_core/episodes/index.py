@@ -15,13 +15,13 @@ from typing import Any, cast
 
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.episodes.labels import LABELS_FILE, judge, read_labels
-from tutelage_core.episodes.manifest import MANIFEST_FILE, Manifest, read_manifest
+from tutelage_core.episodes.manifest import EPISODE_FILE, MANIFEST_FILE, Manifest, read_manifest
 from tutelage_core.episodes.messages import EXECUTED_TOPIC
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.errors import ConfigurationError, EpisodeError
 
 INDEX_FILE = ".index.json"
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,17 @@ def read_index(store: EpisodeStore) -> tuple[EpisodeRow, ...]:
     for name in names:
         marks[name] = _mark(store.root / name)
         known = kept.get(name)
-        rows.append(known[1] if known is not None and known[0] == marks[name] else _row(store, name))
+        is_known = known is not None and known[0] == marks[name] and not known[1].fault  # a fault may pass by itself
+        rows.append(known[1] if known is not None and is_known else _row(store, name))
     if set(kept) != set(names) or any(kept[row.name] != (marks[row.name], row) for row in rows):
         _keep(store.root / INDEX_FILE, marks, rows)
     return tuple(rows)
 
 
 def _mark(folder: Path) -> list[int]:
-    """Return what changes whenever manifest or labels do: their times [ns] and sizes [bytes]."""
+    """Return what changes whenever manifest, labels or recording do: their times [ns] and sizes [bytes]."""
     mark: list[int] = []
-    for file in (MANIFEST_FILE, LABELS_FILE):
+    for file in (MANIFEST_FILE, LABELS_FILE, EPISODE_FILE):
         try:
             found = (folder / file).stat()
             mark += [found.st_mtime_ns, found.st_size]
@@ -95,6 +96,7 @@ def _mark(folder: Path) -> list[int]:
 def _row(store: EpisodeStore, name: str) -> EpisodeRow:
     try:
         manifest: Manifest = read_manifest(store.root / name)
+        _check_size(store.root / name, manifest)
         judgement = judge(read_labels(store.root, name))
     except EpisodeError as error:
         return EpisodeRow(name, fault=str(error))
@@ -117,6 +119,26 @@ def _row(store: EpisodeStore, name: str) -> EpisodeRow:
         bytes=sum(file.bytes for file in manifest.files.values()),
         start_stamp_ns=metadata.start_stamp_ns,
     )
+
+
+def _check_size(folder: Path, manifest: Manifest) -> None:
+    """Refuse a recording that is not there or was cut; its content is not read."""
+    path, stored = folder / EPISODE_FILE, manifest.files.get(EPISODE_FILE)
+    if stored is None:
+        raise EpisodeError(f"{folder / MANIFEST_FILE}: lists no file {EPISODE_FILE}; 'tutelage data repair' mends it")
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise EpisodeError(
+            f"{path}: missing; bring it back ('tutelage data repair' cannot), or remove the episode's folder"
+        ) from None
+    except OSError as error:
+        raise EpisodeError(f"{path}: cannot be looked at: {error}") from error
+    if size != stored.bytes:
+        raise EpisodeError(
+            f"{path}: has {size} bytes, the manifest says {stored.bytes}; truncated or changed: 'tutelage data repair' "
+            "keeps what can be verified"
+        )
 
 
 def _kept(path: Path) -> dict[str, tuple[list[int], EpisodeRow]]:

@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from tutelage_core.contract import RobotContract
+from tutelage_core.contract import NS_PER_S, RobotContract
 from tutelage_core.episodes import messages
+from tutelage_core.episodes.checks import check_message
 from tutelage_core.episodes.schemas import decode, definition
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import EpisodeError
@@ -28,6 +27,15 @@ RECENT_MESSAGES = 64
 RECENT_IMAGES = 3
 """And so many of a camera: the first observation of an episode may be older than the last one before it."""
 
+REMEMBERED = 256
+"""So many stamps of a topic are remembered, to know a message that comes again."""
+
+MOST_AHEAD_NS = 10 * NS_PER_S
+"""So far may a stamp be ahead of the arm's newest state [ns]; between two scenes of the twin lies one second."""
+
+WATCHDOG = "COMMAND_TIMEOUT"
+"""Reason of a step that nobody asked for."""
+
 KINDS: Mapping[str, str] = {
     messages.ARM_STATE_TOPIC: messages.ARM_STATE,
     messages.EXECUTED_TOPIC: messages.EXECUTED,
@@ -41,25 +49,21 @@ KINDS: Mapping[str, str] = {
 class Intake:
     """Keeps what came last of each topic, and writes into a recording while one is open.
 
-    A message that is older than the episode, or is a repetition, is left out. One that cannot be recorded is an error,
-    and the recording goes on.
+    A message that is older than the episode, or that came before with the same stamp, is left out. Any other is
+    written, in whatever order they come; one that cannot be recorded is an error, and the recording goes on.
     """
 
     def __init__(self, contract: RobotContract) -> None:
         """Take the messages of the robot with this `contract`."""
+        self._contract = contract
         self._cameras = {messages.image_topic(camera): camera for camera in contract.cameras}
+        self.topics: Mapping[str, str] = {**dict.fromkeys(self._cameras, messages.IMAGE), **KINDS}
+        """What it takes: topic to message type."""
         self._recent: dict[str, deque[bytes]] = {
             topic: deque(maxlen=RECENT_IMAGES if topic in self._cameras else RECENT_MESSAGES) for topic in self.topics
         }
         self._writer: EpisodeWriter | None = None
-        self._not_before_ns = -1
-        self._last_ns: dict[str, int] = {}
-        self._counts: dict[str, int] = {}
-
-    @property
-    def topics(self) -> Mapping[str, str]:
-        """What it takes: topic to message type."""
-        return {**dict.fromkeys(self._cameras, messages.IMAGE), **KINDS}
+        self._begin(0)
 
     @property
     def writer(self) -> EpisodeWriter | None:
@@ -71,11 +75,11 @@ class Intake:
         return [topic for topic in topics if not self._recent[topic]]
 
     def count(self, topic: str) -> int:
-        """Return how many messages of `topic` are in the open recording."""
+        """Return how many messages of `topic` are in the open recording, or in the last one."""
         return self._counts.get(topic, 0)
 
     def last_ns(self, topic: str) -> int:
-        """Return the stamp of the newest message of `topic` in the open recording [ns]; -1 if there is none."""
+        """Return the latest stamp of `topic` in the open recording [ns]; -1 if there is none."""
         return self._last_ns.get(topic, -1)
 
     def begin(self, writer: EpisodeWriter, not_before_ns: int) -> list[str]:
@@ -83,16 +87,23 @@ class Intake:
 
         Returns:
             What was kept and cannot be recorded, and why.
+
+        Raises:
+            OSError: the disk takes no more; the recording is let go of.
         """
-        self._writer, self._not_before_ns = writer, not_before_ns
-        self._last_ns, self._counts = {}, {}
+        self._writer = writer
+        self._begin(not_before_ns)
         complaints: list[str] = []
-        for topic, kept in self._recent.items():
-            for data in tuple(kept):
+        # states first: a picture is looked at beside them
+        for topic in sorted(self._recent, key=lambda name: name in self._cameras):
+            for data in tuple(self._recent[topic]):
                 try:
                     self._write(topic, data)
                 except EpisodeError as error:
                     complaints.append(f"{topic}: {error}")
+                except OSError:
+                    self._writer = None
+                    raise
         return complaints
 
     def end(self) -> EpisodeWriter | None:
@@ -104,33 +115,49 @@ class Intake:
         """Take one serialized message; return whether it went into a recording.
 
         Raises:
-            EpisodeError: it cannot be recorded: damaged, misshapen, of another size than the contract says.
+            EpisodeError: it cannot be recorded: damaged, misshapen, of another size than the contract says, or far
+                ahead of the arm's newest state.
             OSError: the disk takes no more.
         """
         self._recent[topic].append(data)
         return self._write(topic, data)
 
+    def _begin(self, not_before_ns: int) -> None:
+        self._not_before_ns = not_before_ns
+        self._last_ns: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._stamps: dict[str, deque[int]] = {topic: deque(maxlen=REMEMBERED) for topic in self._recent}
+
     def _write(self, topic: str, data: bytes) -> bool:
         if self._writer is None:
             return False
-        kind = self.topics[topic] if topic in self._cameras else KINDS[topic]
+        kind = self.topics[topic]
         message = decode(data, kind, definition(kind))
+        check_message(kind, message, self._contract)
         stamp_ns = messages.stamp_of(message)
         # several states of a session may have one stamp, where simulated time stands still
-        oldest_ns = (
-            self._not_before_ns if topic == SESSION_TOPIC else self._last_ns.get(topic, self._not_before_ns - 1) + 1
-        )
-        if stamp_ns < oldest_ns:
+        repeated = topic != SESSION_TOPIC and stamp_ns in self._stamps[topic]
+        if repeated or stamp_ns < self._not_before_ns:
             return False
+        self._check_ahead(topic, stamp_ns)
+        if topic == messages.EXECUTED_TOPIC and not self.count(topic) and WATCHDOG in message.reasons:
+            return False  # the arm's watchdog, before anybody has driven: no control period of this episode
         if topic in self._cameras:
             self._write_image(self._writer, self._cameras[topic], topic, stamp_ns, message, data)
         else:
-            _check(kind, message)
-            sequence = int(getattr(message, "sequence", 0))
-            self._writer.write(topic, kind, stamp_ns, data, sequence)
-        self._last_ns[topic] = stamp_ns
+            self._writer.write(topic, kind, stamp_ns, data, int(getattr(message, "sequence", 0)))
+        self._stamps[topic].append(stamp_ns)
+        self._last_ns[topic] = max(stamp_ns, self.last_ns(topic))
         self._counts[topic] = self._counts.get(topic, 0) + 1
         return True
+
+    def _check_ahead(self, topic: str, stamp_ns: int) -> None:
+        """Refuse what is stamped far ahead of the arm: joined with it, it would be of another time."""
+        newest_ns = self.last_ns(messages.ARM_STATE_TOPIC)
+        if newest_ns >= 0 and stamp_ns - newest_ns > MOST_AHEAD_NS:
+            raise EpisodeError(
+                f"stamped {(stamp_ns - newest_ns) / NS_PER_S:.1f} s after the arm's newest state: look at its clock"
+            )
 
     def _write_image(
         self, writer: EpisodeWriter, camera: str, topic: str, stamp_ns: int, message: Any, data: bytes
@@ -141,15 +168,3 @@ class Intake:
             return
         writer.check_image(camera, frame)
         writer.write(topic, messages.IMAGE, stamp_ns, data, frame.sequence)
-
-
-def _check(kind: str, message: Any) -> None:
-    """Raise if a decoded message cannot stand in a recording."""
-    if kind == messages.EXECUTED and not np.isfinite(message.executed).all():
-        raise EpisodeError(f"executed step must be finite, got {np.asarray(message.executed).tolist()}")
-    if kind == messages.ARM_STATE:
-        joints, speeds = len(message.joint_positions), len(message.joint_velocities)
-        if not joints or joints != speeds:
-            raise EpisodeError(f"an arm state has {joints} joint positions and {speeds} joint velocities")
-    if kind == messages.CHUNK and not len(messages.to_chunk(message).steps):
-        raise EpisodeError("a chunk has no steps")

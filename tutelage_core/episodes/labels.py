@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
+from typing import BinaryIO
 
 from tutelage_core.config import from_mapping, to_mapping
-from tutelage_core.episodes.manifest import PARTIAL_SUFFIX
+from tutelage_core.episodes.manifest import EPISODE_FILE, MANIFEST_FILE, PARTIAL_SUFFIX, check_name, sync_folder
 from tutelage_core.errors import ConfigurationError, EpisodeError
 
 LABELS_FILE = "labels.jsonl"
+
+BROKEN_LABELS_FILE = "labels.broken.jsonl"
+"""Lines that were found damaged and set aside, byte for byte."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,27 @@ def judge(labels: Iterable[Label]) -> Judgement:
     return Judgement(success, failure, tuple(remarks), ordered, rewards)
 
 
+def shortened(label: Label, stamps_kept_mask: Iterable[bool]) -> Label:
+    """Return `label` for an episode of which only some control periods were kept.
+
+    Args:
+        label: of the whole episode.
+        stamps_kept_mask: for each control period of the whole episode, in time's order, whether it was kept.
+
+    Raises:
+        EpisodeError: the rewards are not one for each control period of the whole episode.
+    """
+    if label.rewards is None:
+        return label
+    kept, values = tuple(stamps_kept_mask), label.rewards.values
+    if len(kept) != len(values):
+        raise EpisodeError(
+            f"the rewards of '{label.rewards.model}' are of {len(values)} control periods, and the episode's recording "
+            f"is of {len(kept)}; let the model judge it again"
+        )
+    return replace(label, rewards=replace(label.rewards, values=tuple(compress(values, kept))))
+
+
 def add_label(root: Path, episode: str, label: Label) -> Path:
     """Add `label` to the episode of this name under `root`, also while it is recorded; return the file.
 
@@ -131,17 +159,17 @@ def add_label(root: Path, episode: str, label: Label) -> Path:
         EpisodeError: there is no such episode.
         OSError: the file cannot be written.
     """
-    folder = _folder_of(root, episode)
-    line = json.dumps(to_mapping(label), allow_nan=False) + "\n"
-    path = folder / LABELS_FILE
-    with path.open("a+b") as file:
-        if file.tell():  # a line that a dying process left unfinished must not swallow this one
+    path = _folder_of(root, episode) / LABELS_FILE
+    line = _line(label)
+    with _held(path) as file:
+        if file.seek(0, os.SEEK_END):  # a line that a dying process left unfinished must not swallow this one
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 line = "\n" + line
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(path.parent)
     return path
 
 
@@ -152,23 +180,91 @@ def read_labels(root: Path, episode: str) -> tuple[Label, ...]:
         EpisodeError: there is no such episode, or a line is no legal label; the message names the line.
     """
     file = _folder_of(root, episode) / LABELS_FILE
-    if not file.exists():
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
         return ()
-    labels: list[Label] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        where = f"{file}, line {number}"
-        try:
-            labels.append(from_mapping(json.loads(line), Label, where))
-        except (json.JSONDecodeError, ConfigurationError) as error:
-            named = str(error) if str(error).startswith(where) else f"{where}: {error}"
-            raise EpisodeError(f"{named}; mend or remove this line") from error
-    return tuple(labels)
+    except OSError as error:
+        raise EpisodeError(f"{file}: cannot be read: {error}") from error
+    return tuple(_label(line, f"{file}, line {number}") for number, line in _lines(data))
+
+
+def set_aside_broken_lines(folder: Path) -> int:
+    """Move the lines that are no legal labels to `labels.broken.jsonl` in the episode's folder; return how many.
+
+    A label that is added meanwhile is kept. Whenever this is cut off, each line is in one of the two files, or in both;
+    the next call sorts that out.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    path, aside = folder / LABELS_FILE, folder / BROKEN_LABELS_FILE
+    if not path.exists():
+        return 0
+    with _held(path) as file:
+        file.seek(0)
+        lines = [line for _, line in _lines(file.read())]
+        broken = [line for line in lines if not _is_legal(line)]
+        if not broken:
+            return 0
+        known = [line for _, line in _lines(aside.read_bytes())] if aside.exists() else []
+        _put(aside, [*known, *(line for line in broken if line not in known)])
+        _put(path, [line for line in lines if _is_legal(line)])
+    return len(broken)
+
+
+def _line(label: Label) -> str:
+    return json.dumps(to_mapping(label), allow_nan=False) + "\n"
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not empty, with their numbers."""
+    return ((number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip())
+
+
+def _label(line: bytes, where: str) -> Label:
+    try:
+        return from_mapping(json.loads(line.decode()), Label, where)
+    except (ValueError, OverflowError, RecursionError, ConfigurationError) as error:
+        named = str(error) if str(error).startswith(where) else f"{where}: {error}"
+        raise EpisodeError(f"{named}; 'tutelage data repair' sets broken lines aside") from error
+
+
+def _is_legal(line: bytes) -> bool:
+    try:
+        _label(line, "")
+    except EpisodeError:
+        return False
+    return True
+
+
+@contextmanager
+def _held(path: Path) -> Generator[BinaryIO]:
+    """Open a file of labels to add to it, held against all others who write; never one that was replaced meanwhile."""
+    while True:
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                yield file
+                return
+
+
+def _put(path: Path, lines: list[bytes]) -> None:
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            file.writelines(line + b"\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def _folder_of(root: Path, episode: str) -> Path:
-    if Path(episode).name != episode or not episode:
-        raise EpisodeError(f"'{episode}' is no episode's name: it must be one folder's")
+    check_name(episode)
     for folder in (root / episode, root / (episode + PARTIAL_SUFFIX)):
-        if folder.is_dir():
+        if any((folder / file).is_file() for file in (EPISODE_FILE, MANIFEST_FILE)):
             return folder
     raise EpisodeError(f"{root}: no episode '{episode}' was recorded there")

@@ -22,9 +22,6 @@ ABORT_FILE = "abort.json"
 PARTIAL_SUFFIX = ".partial"
 FORMAT_VERSION = 1
 
-REPAIRING_SUFFIX = ".repairing"
-"""Of the folder in which an episode is made again; see `tutelage_core.episodes.repair`."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -145,9 +142,18 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         EpisodeError: there is none, the episode is unfinished, or the manifest is not one of ours.
     """
-    path = folder / MANIFEST_FILE
     if folder.name.endswith(PARTIAL_SUFFIX):
         raise EpisodeError(f"{folder}: this episode was never finished")
+    return manifest_in(folder)
+
+
+def manifest_in(folder: Path) -> Manifest:
+    """Read the manifest in `folder`, whatever that is called.
+
+    Raises:
+        EpisodeError: there is none, or it is not one of ours.
+    """
+    path = folder / MANIFEST_FILE
     if not path.is_file():
         raise EpisodeError(f"{path}: no such file; this folder holds no finished episode")
     try:
@@ -161,6 +167,15 @@ def read_manifest(folder: Path) -> Manifest:
         return from_mapping(cast("object", data), Manifest, str(path))
     except ConfigurationError as error:
         raise EpisodeError(f"not a manifest of ours: {error}") from error
+
+
+def is_as_told(folder: Path, manifest: Manifest, file_name: str) -> bool:
+    """Return whether a file of an episode has the size and hash that the manifest tells; it is read piece by piece."""
+    expected, path = manifest.files.get(file_name), folder / file_name
+    try:
+        return expected is not None and path.stat().st_size == expected.bytes and stored_file(path) == expected
+    except OSError:
+        return False
 
 
 def read_checked(folder: Path, manifest: Manifest, file_name: str) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
+from PIL import Image as PilImage
 
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.episodes.schemas import encode, typestore
@@ -42,6 +44,9 @@ CHUNK = "tutelage_interfaces/msg/ActionChunk"
 ImageFormat = Literal["raw", "jpeg", "png"]
 IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
 """How pixels are kept: as they are, as JPEG (a tenth of the size, not the same pixels) or as PNG (the same, slowly)."""
+
+MAX_PIXELS = 50_000_000
+"""More than any camera here has: a small file must not ask for gigabytes."""
 
 JPEG_QUALITY = 95
 _ENCODINGS: dict[str, tuple[str, list[int]]] = {
@@ -131,9 +136,12 @@ def to_image(message: Any) -> ImageArray:
     """
     data = np.frombuffer(message.data, dtype=np.uint8)
     if not hasattr(message, "encoding"):
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if _is_reasonable(data) else None
         if pixels is None:
-            raise EpisodeError(f"a compressed image of format {message.format!r} and {data.size} bytes is not readable")
+            raise EpisodeError(
+                f"a compressed image of format {message.format!r} and {data.size} bytes is not readable, or has more "
+                f"than {MAX_PIXELS} pixels"
+            )
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
     height, width = message.height, message.width
     if message.encoding != "rgb8" or message.step != 3 * width or data.size != 3 * height * width or not data.size:
@@ -247,7 +255,8 @@ def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float, inputs: Ob
             frame_stamps=[_time(stamp) for stamp in inputs.frame_stamps_ns.values()] if inputs else [],
             state_stamp=_time(inputs.state_stamp_ns if inputs else 0),
             state_keys=list(inputs.state_keys) if inputs else [],
-            observation_crc=inputs.crc32 if inputs else 0,
+            images_crc=inputs.images_crc32 if inputs else 0,
+            state_crc=inputs.state_crc32 if inputs else 0,
         ),
         CHUNK,
     )
@@ -301,15 +310,29 @@ def to_chunk(message: Any) -> ActionChunk:
 
 
 def to_inputs(message: Any) -> ObservationInputs | None:
-    """Return what a decoded `ActionChunk` message was thought from; None if it does not say, as old ones do not."""
-    cameras = list(getattr(message, "cameras", ()))
-    if not cameras:
+    """Return what a decoded `ActionChunk` message was thought from; None if it does not say, as old ones do not.
+
+    Raises:
+        EpisodeError: it names another number of cameras than of frames.
+    """
+    cameras, keys = tuple(getattr(message, "cameras", ())), tuple(getattr(message, "state_keys", ()))
+    if not cameras and not keys:
         return None
     stamps = [int(stamp.sec) * NS_PER_S + int(stamp.nanosec) for stamp in message.frame_stamps]
+    if len(stamps) != len(cameras):
+        raise EpisodeError(f"a chunk names {len(cameras)} cameras and {len(stamps)} frames")
     state_ns = int(message.state_stamp.sec) * NS_PER_S + int(message.state_stamp.nanosec)
-    return ObservationInputs(
-        dict(zip(cameras, stamps, strict=True)), state_ns, tuple(message.state_keys), int(message.observation_crc)
-    )
+    frames = dict(zip(cameras, stamps, strict=True))
+    return ObservationInputs(frames, state_ns, keys, int(message.images_crc), int(message.state_crc))
+
+
+def _is_reasonable(data: ImageArray) -> bool:
+    """Return whether the size that a compressed image tells is one that a camera has; nothing is decoded."""
+    try:
+        with PilImage.open(io.BytesIO(data.tobytes())) as image:
+            return image.width * image.height <= MAX_PIXELS
+    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError):
+        return False
 
 
 def _checked_image(camera: str, frame: Frame) -> ImageArray:

@@ -1,14 +1,14 @@
-"""Whether a recording holds what the policy saw: each chunk names its inputs by their stamps, with a checksum of them.
+"""Whether a recording holds what the policy saw: each chunk names its inputs by their stamps, with checksums of them.
 
-The policy node computes the checksum of what it is about to think of. Whoever has the recording builds the observation
-again from the recorded messages and compares. Raw and PNG images give the same checksum; JPEG does not, and for it only
-the state and the presence of the frames are compared.
+The policy node computes the checksums of what it is about to think of. Whoever has the recording builds the observation
+again from the recorded messages and compares. With raw and PNG images both must be the same; with JPEG the state must,
+and the pixels are not.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tutelage_core.contract import state_vectors
 from tutelage_core.episodes import messages
 from tutelage_core.episodes.manifest import EPISODE_FILE, read_checked, read_manifest
 from tutelage_core.episodes.topics import Topic, read_topics
-from tutelage_core.types import ActionChunk, ImageArray, Observation, ObservationInputs
+from tutelage_core.types import ActionChunk, FloatArray, ImageArray, Observation, ObservationInputs
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class SeenChunk:
         chunk: what the policy wanted.
         inputs: what it was thought from; None if the recording does not say.
         observation: built again from the recorded messages; None if one of them is not there.
-        is_same: whether it has the checksum of what the policy saw.
+        same_state: whether the state has the checksum of what the policy saw.
+        same_pixels: whether the images have.
     """
 
     chunk: ActionChunk
     inputs: ObservationInputs | None
     observation: Observation | None
-    is_same: bool
+    same_state: bool
+    same_pixels: bool
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,16 @@ class ParityReport:
     Attributes:
         chunks: all that were recorded.
         same: those whose observation is in the recording, byte for byte.
-        different: those whose observation is there with another checksum: JPEG, or an error.
+        other_pixels: those with the same state and other pixels: JPEG, or an error.
+        other_state: those with another state: an error.
         missing: those with an input that was not recorded.
         silent: those that do not say what they were thought from.
     """
 
     chunks: int
     same: int
-    different: int
+    other_pixels: int
+    other_state: int
     missing: int
     silent: int
 
@@ -61,15 +65,22 @@ def inputs_of(observation: Observation) -> ObservationInputs:
     """Return what `observation` was made of; about 1 ms for two images of 640x480."""
     frames = {camera: observation.frame_stamps_ns.get(camera, observation.stamp_ns) for camera in observation.images}
     state_ns = observation.stamp_ns if observation.state_stamp_ns is None else observation.state_stamp_ns
-    return ObservationInputs(frames, state_ns, tuple(observation.state), checksum(observation))
+    sums = images_checksum(observation.images), state_checksum(observation.state)
+    return ObservationInputs(frames, state_ns, tuple(observation.state), *sums)
 
 
-def checksum(observation: Observation) -> int:
-    """Return the CRC-32 of the images, by camera name, and of the state vectors in their order, as float64."""
+def images_checksum(images: Mapping[str, ImageArray]) -> int:
+    """Return the CRC-32 of all pixels, in the order of the cameras' names."""
     crc = 0
-    for camera in sorted(observation.images):
-        crc = zlib.crc32(np.ascontiguousarray(observation.images[camera]).data, crc)
-    for values in observation.state.values():
+    for camera in sorted(images):
+        crc = zlib.crc32(np.ascontiguousarray(images[camera]).data, crc)
+    return crc
+
+
+def state_checksum(state: Mapping[str, FloatArray]) -> int:
+    """Return the CRC-32 of the state vectors in their order, as float64."""
+    crc = 0
+    for values in state.values():
         crc = zlib.crc32(np.ascontiguousarray(values, dtype="<f8").data, crc)
     return crc
 
@@ -82,12 +93,21 @@ def seen_chunks(folder: Path) -> Iterator[SeenChunk]:
     """
     manifest = read_manifest(folder)
     topics, _ = read_topics(folder / EPISODE_FILE, read_checked(folder, manifest, EPISODE_FILE), None)
+    yield from chunks_in(topics)
+
+
+def chunks_in(topics: Mapping[str, Topic]) -> Iterator[SeenChunk]:
+    """Yield the chunks of a recording whose `topics` were read."""
     chunks = topics.get(messages.CHUNK_TOPIC)
     for message in chunks.messages if chunks is not None else ():
         inputs = messages.to_inputs(message)
-        observation = _rebuilt(messages.stamp_of(message), inputs, topics)
-        same = observation is not None and inputs is not None and checksum(observation) == inputs.crc32
-        yield SeenChunk(messages.to_chunk(message), inputs, observation, same)
+        observation = None if inputs is None else _rebuilt(messages.stamp_of(message), inputs, topics)
+        if inputs is None or observation is None:
+            yield SeenChunk(messages.to_chunk(message), inputs, None, same_state=False, same_pixels=False)
+            continue
+        same_state = state_checksum(observation.state) == inputs.state_crc32
+        same_pixels = images_checksum(observation.images) == inputs.images_crc32
+        yield SeenChunk(messages.to_chunk(message), inputs, observation, same_state, same_pixels)
 
 
 def check_parity(folder: Path) -> ParityReport:
@@ -96,19 +116,23 @@ def check_parity(folder: Path) -> ParityReport:
     Raises:
         EpisodeError: the episode is unfinished, damaged or foreign.
     """
-    chunks = same = different = missing = silent = 0
-    for seen in seen_chunks(folder):
+    return count(seen_chunks(folder))
+
+
+def count(seen: Iterator[SeenChunk]) -> ParityReport:
+    """Return how many chunks are of which kind."""
+    chunks = same = other_pixels = other_state = missing = silent = 0
+    for chunk in seen:
         chunks += 1
-        silent += seen.inputs is None
-        missing += seen.inputs is not None and seen.observation is None
-        same += seen.is_same
-        different += seen.observation is not None and not seen.is_same
-    return ParityReport(chunks, same, different, missing, silent)
+        silent += chunk.inputs is None
+        missing += chunk.inputs is not None and chunk.observation is None
+        same += chunk.same_state and chunk.same_pixels
+        other_pixels += chunk.same_state and not chunk.same_pixels
+        other_state += chunk.observation is not None and not chunk.same_state
+    return ParityReport(chunks, same, other_pixels, other_state, missing, silent)
 
 
-def _rebuilt(stamp_ns: int, inputs: ObservationInputs | None, topics: dict[str, Topic]) -> Observation | None:
-    if inputs is None:
-        return None
+def _rebuilt(stamp_ns: int, inputs: ObservationInputs, topics: Mapping[str, Topic]) -> Observation | None:
     images: dict[str, ImageArray] = {}
     for camera, frame_ns in inputs.frame_stamps_ns.items():
         names = (messages.image_topic(camera), messages.image_topic(camera, "jpeg"))

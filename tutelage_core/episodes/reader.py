@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage_core.contract import STATE_KEYS, state_vectors
+from tutelage_core.contract import STATE_KEYS, RobotContract, state_vectors
 from tutelage_core.episodes import messages
 from tutelage_core.episodes.manifest import EPISODE_FILE, EpisodeMetadata, read_checked, read_manifest
 from tutelage_core.episodes.topics import IntArray, Topic, read_topics
@@ -65,8 +65,9 @@ def read_episode(folder: Path, cameras: tuple[str, ...] | None = None, tolerance
     """Read the finished episode in `folder`.
 
     Images and state of a control period are those that the policy's chunk of its stamp was thought from, where there is
-    one that says so. Else, and for the status, it is the newest message that is not later than the period and at most
-    `tolerance_ns` older. An expert step belongs to the period with its very stamp.
+    one that says so, or, where one of them was lost, the newest before it (`health.examine` tells). Else, and for the
+    status, it is the newest message that is not later than the period. None is more than `tolerance_ns` older. An
+    expert step belongs to the period with its very stamp.
 
     Args:
         folder: the episode's folder.
@@ -85,7 +86,8 @@ def read_episode(folder: Path, cameras: tuple[str, ...] | None = None, tolerance
     for camera in wanted:
         if camera not in recorded:
             raise UnknownNameError("camera", camera, recorded, str(path))
-    tolerance = max(JOIN_TOLERANCE_NS, manifest.metadata.contract.period_ns) if tolerance_ns is None else tolerance_ns
+    contract = manifest.metadata.contract
+    tolerance = max(JOIN_TOLERANCE_NS, contract.period_ns) if tolerance_ns is None else tolerance_ns
     try:
         steps = _executed(path, topics)
         stamps = np.array([step.stamp_ns for step in steps], dtype=np.int64)
@@ -95,6 +97,7 @@ def read_episode(folder: Path, cameras: tuple[str, ...] | None = None, tolerance
             camera: _images(_image_topic(path, topics, camera), chunks.frame_stamps(camera, stamps), tolerance)
             for camera in wanted
         }
+        _check_sizes(path, images, contract)
         return Episode(
             name=folder.name,
             stamps_ns=stamps,
@@ -179,6 +182,16 @@ def _images(topic: Topic, stamps_ns: IntArray, tolerance_ns: int) -> ImageArray:
     if len(shapes) > 1:
         raise EpisodeError(f"{topic.path}: {topic.name}: the images have different sizes: {sorted(shapes)}")
     return np.stack(pixels)
+
+
+def _check_sizes(path: Path, images: dict[str, ImageArray], contract: RobotContract) -> None:
+    for camera, pixels in images.items():
+        told = contract.cameras.get(camera)
+        if told is not None and pixels.shape[1:] != (told.height, told.width, 3):
+            raise EpisodeError(
+                f"{path}: camera '{camera}': images of {pixels.shape[2]}x{pixels.shape[1]} px, the contract of robot "
+                f"'{contract.name}' says {told.width}x{told.height} px"
+            )
 
 
 def _pixels(topic: Topic, message: Any) -> ImageArray:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mcap.records import Channel, Chunk, DataEnd, Message, Metadata, Schema
-from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.stream_reader import StreamReader
 
-from tutelage_core.episodes.topics import DAMAGE
+from tutelage_core.episodes.chunks import DAMAGE, opened
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SavedMessage:
         topic: where it came from.
         kind: its type, such as `sensor_msgs/msg/Image`.
         definition: how the file defines the type.
-        stamp_ns: its header's stamp [ns].
+        stamp_ns: its header's stamp, as the file has it beside the message [ns].
         data: its CDR bytes.
         sequence: of the message.
     """
@@ -65,8 +65,7 @@ class Salvage:
             for record in self._records(file):
                 if isinstance(record, Metadata):
                     self.metadata[record.name] = dict(record.metadata)
-                parts = self._broken_up(record) if isinstance(record, Chunk) else [record]
-                for part in parts:
+                for part in self._opened(record) if isinstance(record, Chunk) else [record]:
                     if isinstance(part, Schema):
                         schemas[part.id] = part
                     elif isinstance(part, Channel):
@@ -75,16 +74,12 @@ class Salvage:
                         channel = channels[part.channel_id]
                         schema = schemas.get(channel.schema_id)
                         if schema is not None and schema.encoding == "ros2msg" and channel.message_encoding == "cdr":
-                            text = schema.data.decode("utf-8", errors="replace")
-                            yield SavedMessage(
-                                self.damaged_chunks,
-                                channel.topic,
-                                schema.name,
-                                text,
-                                part.log_time,
-                                part.data,
-                                part.sequence,
-                            )
+                            yield self._saved(channel, schema, part)
+
+    def _saved(self, channel: Channel, schema: Schema, message: Message) -> SavedMessage:
+        text = schema.data.decode("utf-8", errors="replace")
+        where = (self.damaged_chunks, channel.topic, schema.name, text)
+        return SavedMessage(*where, message.log_time, message.data, message.sequence)
 
     def _records(self, file: BinaryIO) -> Iterator[object]:
         size = self.path.stat().st_size
@@ -101,9 +96,9 @@ class Salvage:
             self.why = f"{type(error).__name__} {error}".strip()
         self.tail_bytes = size - last
 
-    def _broken_up(self, chunk: Chunk) -> list[object]:
+    def _opened(self, chunk: Chunk) -> list[object]:
         try:
-            return list(breakup_chunk(chunk, validate_crc=True))
+            return opened(chunk)
         except DAMAGE:
             self.damaged_chunks += 1
             return []

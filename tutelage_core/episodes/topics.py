@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
-from mcap.exceptions import McapError
-from mcap.reader import make_reader
-from mcap.records import Channel, Schema
+from mcap.records import Channel, Chunk, Message, Schema
+from mcap.stream_reader import StreamReader
 from numpy.typing import NDArray
 
 from tutelage_core.episodes import messages
+from tutelage_core.episodes.chunks import DAMAGE, opened
 from tutelage_core.episodes.schemas import decode
 from tutelage_core.errors import EpisodeError
 
@@ -29,20 +27,6 @@ _KINDS = {
     messages.EXPERT_TOPIC: messages.COMMAND,
     messages.CHUNK_TOPIC: messages.CHUNK,
 }
-
-DAMAGE = (
-    McapError,
-    zstandard.ZstdError,
-    struct.error,
-    OSError,
-    EOFError,
-    ValueError,
-    ArithmeticError,
-    MemoryError,
-    LookupError,
-    AttributeError,
-)
-"""What the MCAP reader raises on damaged bytes."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +92,7 @@ def read_topics(path: Path, data: bytes, cameras: Iterable[str] | None) -> tuple
     recorded: dict[str, None] = {}
     decoded: dict[str, list[Any]] = {}
     try:
-        reader = make_reader(io.BytesIO(data), validate_crcs=True)
-        for schema, channel, message in reader.iter_messages(log_time_order=False):
+        for schema, channel, message in _messages(data):
             camera = messages.camera_of(channel.topic)
             if camera is not None:
                 recorded[camera] = None
@@ -125,6 +108,21 @@ def read_topics(path: Path, data: bytes, cameras: Iterable[str] | None) -> tuple
         return {name: _topic(name, path, found) for name, found in decoded.items()}, tuple(recorded)
     except DAMAGE as error:
         raise EpisodeError(f"{path}: not a readable MCAP file: {type(error).__name__} {error}") from error
+
+
+def _messages(data: bytes) -> Iterator[tuple[Schema | None, Channel, Message]]:
+    """Yield the messages of a file in the order in which they were written; raises one of `DAMAGE`."""
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, Channel] = {}
+    for record in StreamReader(io.BytesIO(data), emit_chunks=True, record_size_limit=max(len(data), 1)).records:
+        for part in opened(record) if isinstance(record, Chunk) else [record]:
+            if isinstance(part, Schema):
+                schemas[part.id] = part
+            elif isinstance(part, Channel):
+                channels[part.id] = part
+            elif isinstance(part, Message):
+                channel = channels[part.channel_id]
+                yield schemas.get(channel.schema_id), channel, part
 
 
 def _decoded(path: Path, data: bytes, kind: str, definition: str) -> Any:

@@ -45,8 +45,12 @@ def chosen_episodes(store: EpisodeStore, names: Sequence[str] | None) -> tuple[t
 def common_contract(names: Sequence[str], manifests: Sequence[Manifest], cameras: Sequence[str]) -> RobotContract:
     """Return the contract of the first episode after comparing those of the others with it.
 
+    Episodes of one robot may differ in what is set anew from day to day and says nothing of what the numbers mean:
+    safety limits, cell, home, drivers and their options, model file, rates of cameras, and cameras not asked for.
+
     Raises:
-        ContractMismatchError: an episode lacks a camera, or differs from the first in rate, action, joints or a size.
+        ContractMismatchError: an episode lacks a camera, or differs from the first in robot, joints, state keys,
+            action, control rate or a camera's size.
     """
     contract = manifests[0].metadata.contract
     for name, manifest in zip(names, manifests, strict=True):
@@ -69,6 +73,15 @@ def _check_contract(
     have: RobotContract, name: str, first: RobotContract, first_name: str, cameras: tuple[str, ...]
 ) -> None:
     differences: list[str] = []
+    for what, ours, theirs in (
+        ("robot", repr(have.name), repr(first.name)),
+        ("joints", ", ".join(have.arm.joints), ", ".join(first.arm.joints)),
+        ("state keys", ", ".join(sorted(have.state_keys)), ", ".join(sorted(first.state_keys))),
+        ("action", have.action, first.action),
+        ("control rate", f"{have.control_rate_hz:g} Hz", f"{first.control_rate_hz:g} Hz"),
+    ):
+        if ours != theirs:
+            differences.append(f"{what}: {theirs or 'none'} in '{first_name}', {ours or 'none'} in '{name}'")
     for camera in cameras:
         ours, theirs = have.cameras.get(camera), first.cameras.get(camera)
         if ours is None:
@@ -78,17 +91,9 @@ def _check_contract(
                 f"camera '{camera}': {theirs.width}x{theirs.height} px in '{first_name}', "
                 f"{ours.width}x{ours.height} px in '{name}'"
             )
-    if have.action != first.action:
-        differences.append(f"action: {first.action} in '{first_name}', {have.action} in '{name}'")
-    if abs(have.control_rate_hz - first.control_rate_hz) > 1e-6:
-        differences.append(
-            f"control rate: {first.control_rate_hz:g} Hz in '{first_name}', {have.control_rate_hz:g} Hz in '{name}'"
-        )
-    if len(have.arm.joints) != len(first.arm.joints):
-        differences.append(f"joints: {len(first.arm.joints)} in '{first_name}', {len(have.arm.joints)} in '{name}'")
     if differences:
         raise ContractMismatchError(
-            f"windows (cameras {', '.join(cameras) or 'none'}; first episode '{first_name}' of robot '{first.name}')",
+            f"data (cameras {', '.join(cameras) or 'none'}; first episode '{first_name}' of robot '{first.name}')",
             f"episode '{name}' of robot '{have.name}'",
             differences,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +9,8 @@ from types import TracebackType
 from mcap.writer import CompressionType, Writer
 
 from tutelage_core.episodes import messages
+from tutelage_core.episodes.claim import Claim
+from tutelage_core.episodes.hashed_file import HashedFile
 from tutelage_core.episodes.manifest import (
     ABORT_FILE,
     EPISODE_FILE,
@@ -20,7 +20,6 @@ from tutelage_core.episodes.manifest import (
     EpisodeMetadata,
     Manifest,
     check_name,
-    stored_file,
     sync_folder,
     to_json,
     write_synced,
@@ -61,8 +60,6 @@ class EpisodeWriter:
         name: str,
         metadata: EpisodeMetadata,
         image_format: messages.ImageFormat = "raw",
-        *,
-        called: str = "",
     ) -> None:
         """Make the partial folder and start the recording.
 
@@ -71,7 +68,6 @@ class EpisodeWriter:
             name: of this one.
             metadata: what is known at the start.
             image_format: how pixels are kept: raw, jpeg or png.
-            called: the name that stands in the recording, if it is not that of the folder.
 
         Raises:
             EpisodeError: the name is not legal or is taken, or the metadata cannot be stored.
@@ -92,16 +88,16 @@ class EpisodeWriter:
             self._partial.mkdir()
         except FileExistsError as error:
             raise EpisodeError(
-                f"{self._partial}: an unfinished episode of this name exists; look at it and move it "
+                f"{self._partial}: an unfinished episode of this name exists; mend it (tutelage data repair), move it "
                 "away, or choose another name"
             ) from error
-        self._file = (self._partial / EPISODE_FILE).open("xb")
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # whoever mends what a dead writer left sees that this one lives
+        self._claim = Claim(self._partial)  # before there is a file: a folder without one is never mended
+        self._file = HashedFile((self._partial / EPISODE_FILE).open("xb"))
         self._mcap = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD, enable_crcs=True)
         self._mcap.start(profile="ros2", library="tutelage")
-        self._mcap.add_metadata(METADATA_RECORD, {"name": called or name, "robot": metadata.robot, "metadata": text})
+        self._mcap.add_metadata(METADATA_RECORD, {"name": name, "robot": metadata.robot, "metadata": text})
         self._schemas: dict[tuple[str, str], int] = {}
-        self._channels: dict[str, int] = {}
+        self._channels: dict[tuple[str, str, str], int] = {}
         self._counts: dict[str, int] = {}
         self._last_executed_ns = -1
         self._open = True
@@ -193,9 +189,11 @@ class EpisodeWriter:
             defined_as: definition of its type, if it is not today's.
 
         Raises:
-            EpisodeError: an executed step is not later than the last one.
+            EpisodeError: the stamp is no ROS time, or an executed step is not later than the last one.
         """
         self._check_open()
+        if not 0 <= stamp_ns <= messages.MAX_STAMP_NS:
+            raise EpisodeError(f"{topic}: stamp must be in [0, {messages.MAX_STAMP_NS}] ns, got {stamp_ns}")
         if topic == messages.EXECUTED_TOPIC:
             if stamp_ns <= self._last_executed_ns:
                 raise EpisodeError(
@@ -216,7 +214,7 @@ class EpisodeWriter:
         self._check_open()
         self._mcap.flush()
         self._file.flush()
-        os.fdatasync(self._file.fileno())
+        self._file.sync()
 
     def close(self, result: EpisodeResult) -> Path:
         """Finish the episode and return its folder.
@@ -236,7 +234,7 @@ class EpisodeWriter:
             self._metadata,
             result,
             dict(self._counts),
-            {EPISODE_FILE: stored_file(self._partial / EPISODE_FILE)},
+            {EPISODE_FILE: self._file.stored()},
         )
         write_synced(self._partial / MANIFEST_FILE, to_json(manifest, "the manifest"))
         sync_folder(self._partial)
@@ -244,6 +242,7 @@ class EpisodeWriter:
             raise EpisodeError(f"{self._final}: appeared while recording; the episode stays in {self._partial}")
         self._partial.rename(self._final)
         sync_folder(self._final.parent)
+        self._claim.end()
         return self._final
 
     def abort(self, reason: str) -> Path:
@@ -257,6 +256,7 @@ class EpisodeWriter:
         with suppress(OSError):
             write_synced(self._partial / ABORT_FILE, to_json({"reason": reason}, "the reason"))
             sync_folder(self._partial)
+        self._claim.end()
         return self._partial
 
     def __enter__(self) -> EpisodeWriter:
@@ -271,14 +271,15 @@ class EpisodeWriter:
             self.abort(f"{type(error).__name__}: {error}" if error is not None else "left without close")
 
     def _channel(self, topic: str, kind: str, defined_as: str) -> int:
-        if topic not in self._channels:
+        channel = (topic, kind, defined_as)
+        if channel not in self._channels:
             schema = (kind, defined_as or definition(kind))
             if schema not in self._schemas:
                 self._schemas[schema] = self._mcap.register_schema(kind, "ros2msg", schema[1].encode())
-            self._channels[topic] = self._mcap.register_channel(
+            self._channels[channel] = self._mcap.register_channel(
                 topic, "cdr", self._schemas[schema], metadata={"offered_qos_profiles": ""}
             )
-        return self._channels[topic]
+        return self._channels[channel]
 
     def _check_open(self) -> None:
         if not self._open:
@@ -288,8 +289,7 @@ class EpisodeWriter:
         self._open = False
         try:
             self._mcap.finish()
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._file.sync()
         except OSError:
             with suppress(OSError):  # what is buffered has no place on the disk either
                 self._file.close()

@@ -10,19 +10,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tutelage_core.contract import STATE_KEYS, RobotContract
 from tutelage_core.episodes.labels import Label, RewardScores
 from tutelage_core.episodes.lerobot import features, language, layout
-from tutelage_core.episodes.lerobot.dataset import Dataset, StoredEpisode
+from tutelage_core.episodes.lerobot.dataset import Dataset
 from tutelage_core.episodes.lerobot.revived import EpisodeContent
+from tutelage_core.episodes.lerobot.stored import StoredEpisode
 from tutelage_core.episodes.manifest import EpisodeMetadata
 from tutelage_core.errors import EpisodeError
 from tutelage_core.types import STEP_SIZE, EpisodeResult, FloatArray, Source
 
 AUTHOR = "lerobot"
 """Author of the labels, and reward model, of what a foreign data set says."""
+
+SHORTEST_AXIS = 1e-3
+"""Below it, a column of a rotation matrix says nothing of its direction."""
 
 
 def foreign_content(
@@ -44,7 +49,7 @@ def foreign_content(
         success: whether it succeeded, if the data set does not say.
 
     Raises:
-        EpisodeError: an action is not finite, or a number of who drove is unknown.
+        EpisodeError: an action is not finite, a rotation or a phrase is none, or a number of who drove is unknown.
     """
     length = stored.length
     executed = rows[layout.ACTION].astype(np.float64)
@@ -70,7 +75,8 @@ def foreign_content(
         termination="success" if succeeded else "stopped",
         human_periods=int((sources == Source.HUMAN).sum()),
     )
-    labels = language.to_labels(_language(rows), stamps_ns, dataset.fps, AUTHOR)
+    where = f"{dataset.root}: episode {stored.index}"
+    labels = language.to_labels(_language(rows), stamps_ns, dataset.fps, AUTHOR, where)
     if layout.REWARD in rows:
         labels.append(Label(0, author=AUTHOR, rewards=RewardScores(AUTHOR, _rewards(rows))))
     periods: dict[str, Any] = {
@@ -82,7 +88,7 @@ def foreign_content(
         "phrase": [""] * length,
         "success": np.zeros(length, dtype=np.bool_),
         "progress": np.full(length, np.nan),
-        **_state(rows, contract, length),
+        **_state(rows, contract, length, where),
     }
     return EpisodeContent(metadata, result, tuple(labels), stamps_ns, periods)
 
@@ -109,12 +115,12 @@ def _rewards(rows: Mapping[str, Any]) -> tuple[float | None, ...]:
     return tuple(float(value) if there else None for value, there in zip(values, given, strict=True))
 
 
-def _language(rows: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _language(rows: Mapping[str, Any]) -> list[object]:
     column = rows.get(layout.LANGUAGE) or [None]
     return list(column[0] or [])
 
 
-def _state(rows: Mapping[str, Any], contract: RobotContract, length: int) -> dict[str, FloatArray]:
+def _state(rows: Mapping[str, Any], contract: RobotContract, length: int, where: str) -> dict[str, FloatArray]:
     joints = max(len(contract.arm.joints), 1)
     found = {
         key: np.full((length, joints if key.startswith("joint_") else size), np.nan) for key, size in STATE_KEYS.items()
@@ -123,18 +129,30 @@ def _state(rows: Mapping[str, Any], contract: RobotContract, length: int) -> dic
     for key, size in features.state_sizes(contract).items():
         found[key] = rows[layout.STATE][:, start : start + size].astype(np.float64)
         start += size
-    found["tcp_quaternion_xyzw"] = _quaternions(found["tcp_rotation_6d"])
+    found["tcp_quaternion_xyzw"] = _quaternions(found["tcp_rotation_6d"], where)
     return found
 
 
-def _quaternions(rotations_6d: FloatArray) -> FloatArray:
+def _quaternions(rotations_6d: FloatArray, where: str) -> FloatArray:
     """Return unit quaternions xyzw of the first two columns of rotation matrices, shape (T, 6); NaN where they are."""
     found = np.full((len(rotations_6d), 4), np.nan)
     known = np.isfinite(rotations_6d).all(axis=1)
     if known.any():
         x, y = rotations_6d[known, :3], rotations_6d[known, 3:]
-        x = x / np.linalg.norm(x, axis=1, keepdims=True)
-        y = y - (x * y).sum(axis=1, keepdims=True) * x
-        y = y / np.linalg.norm(y, axis=1, keepdims=True)
+        x, is_x = _unit(x)
+        y, is_y = _unit(y - (x * y).sum(axis=1, keepdims=True) * x)
+        if not (is_x & is_y).all():
+            frame = int(np.flatnonzero(known)[np.argmin(is_x & is_y)])
+            raise EpisodeError(
+                f"{where}, frame {frame}: {rotations_6d[frame].tolist()} is no rotation: 'tcp_rotation_6d' holds the "
+                "first two columns of a matrix, which must not be 0 or parallel"
+            )
         found[known] = Rotation.from_matrix(np.stack([x, y, np.cross(x, y)], axis=2)).as_quat()
     return found
+
+
+def _unit(vectors: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the vectors with length 1, shape (T, 3), and which of them had a direction."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    is_long = lengths > SHORTEST_AXIS
+    return vectors / np.where(is_long, lengths, 1.0)[:, None], is_long

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 from tutelage_core.contract import RobotContract
 from tutelage_core.episodes import messages
 from tutelage_core.episodes.labels import add_label
-from tutelage_core.episodes.lerobot import features, layout
-from tutelage_core.episodes.lerobot.dataset import Dataset, StoredEpisode, image_size
+from tutelage_core.episodes.lerobot import features, layout, paths
+from tutelage_core.episodes.lerobot.assemble import check_contracts
+from tutelage_core.episodes.lerobot.dataset import Dataset, image_size
 from tutelage_core.episodes.lerobot.foreign import foreign_content
 from tutelage_core.episodes.lerobot.origin import rows_of
 from tutelage_core.episodes.lerobot.revived import EpisodeContent, record
+from tutelage_core.episodes.lerobot.stored import StoredEpisode
 from tutelage_core.episodes.manifest import PARTIAL_SUFFIX, check_name, read_manifest, sync_folder
 from tutelage_core.errors import ConfigurationError, ContractMismatchError, EpisodeError, UnknownNameError
 
@@ -109,6 +111,9 @@ def check_fit(dataset: Dataset, contract: RobotContract, settings: ImportSetting
             differences.append(f"{key}: {names}, the robot's are {list(ours)}")
     if differences:
         raise ContractMismatchError(f"data set {dataset.root}", f"robot '{contract.name}'", differences)
+    if dataset.origins:
+        own = {origin.name: origin.metadata.contract for origin in dataset.origins}
+        check_contracts({contract.name: replace(contract, name=dataset.origins[0].metadata.robot)} | own)
 
 
 def feature_of_cameras(contract: RobotContract, settings: ImportSettings) -> dict[str, str]:
@@ -158,10 +163,7 @@ def import_episode(
     stored = dataset.episodes[index]
     name = episode_name(dataset, index, settings)
     content = _content(dataset, stored, contract, settings)
-    rows = dataset.rows(stored)
-    images = {
-        camera: dataset.images(stored, key, rows) for camera, key in feature_of_cameras(contract, settings).items()
-    }
+    images = {camera: dataset.images(stored, key) for camera, key in feature_of_cameras(contract, settings).items()}
     work = output / STAGING_FOLDER
     shutil.rmtree(work / name, ignore_errors=True)
     shutil.rmtree(work / (name + PARTIAL_SUFFIX), ignore_errors=True)
@@ -183,26 +185,28 @@ def _content(
     if not dataset.origins:
         return foreign_content(dataset, stored, rows, contract, settings.source, settings.success)
     origin = dataset.origins[stored.index]
-    path = dataset.root / layout.PERIODS_FILE
-    exact = _exact(path, stored)
+    path = paths.file_in(dataset.root, layout.PERIODS_FILE)
+    exact = _exact(path, stored, origin.metadata.contract)
     _check_unchanged(path, stored, rows, exact, contract)
     return EpisodeContent(
         origin.metadata, origin.result, origin.labels, np.array(origin.stamps_ns, dtype=np.int64), exact
     )
 
 
-def _exact(path: Path, stored: StoredEpisode) -> Mapping[str, Any]:
+def _exact(path: Path, stored: StoredEpisode, contract: RobotContract) -> Mapping[str, Any]:
     try:
         with pq.ParquetFile(path) as file:
+            groups = file.metadata.num_row_groups
+            length = file.metadata.row_group(stored.index).num_rows if stored.index < groups else 0
+            if length != stored.length:
+                raise EpisodeError(
+                    f"{path}: {length} rows for episode {stored.index}, the data set says {stored.length}; it "
+                    "is not of this data set"
+                )
             table = file.read_row_group(stored.index)
-    except (OSError, pa.ArrowException, IndexError) as error:
+    except (OSError, pa.ArrowException) as error:
         raise EpisodeError(f"{path}: episode {stored.index} is not readable: {error}") from error
-    if table.num_rows != stored.length:
-        raise EpisodeError(
-            f"{path}: {table.num_rows} rows for episode {stored.index}, the data set says {stored.length}; it "
-            "is not of this data set"
-        )
-    return rows_of(table)
+    return rows_of(table, contract, f"{path}: episode {stored.index}")
 
 
 def _check_unchanged(
@@ -212,7 +216,7 @@ def _check_unchanged(
     if contract.state_keys:
         pairs[layout.STATE] = np.concatenate([exact[key] for key in contract.state_keys], axis=1)
     for key, ours in pairs.items():
-        theirs = rows[key]
+        theirs = rows.get(key, np.empty(0))
         if not np.array_equal(theirs, ours.astype(theirs.dtype), equal_nan=True):
             raise EpisodeError(
                 f"episode {stored.index}: '{key}' in {stored.data_file} is not what {path} says; the data set was "

@@ -11,13 +11,15 @@ import av
 import av.error
 import numpy as np
 
-from tutelage_core.episodes.lerobot.layout import ExportSettings
+from tutelage_core.episodes.lerobot.layout import INFO_FILE, ExportSettings
 from tutelage_core.errors import ConfigurationError, EpisodeError
 from tutelage_core.types import ImageArray
 
 PIXEL_FORMAT = "yuv420p"
 CODEC_NAMES = {"libsvtav1": "av1", "h264": "h264", "hevc": "hevc"}
 """Encoder to the name of what it writes."""
+
+_FILES_ONLY = {"protocol_whitelist": "file"}
 
 
 def check_size(width: int, height: int, settings: ExportSettings, camera: str) -> None:
@@ -104,21 +106,36 @@ def join_videos(pieces: Sequence[tuple[Path, int]], output: Path, fps: int) -> N
             first += frames
 
 
-def read_video(path: Path, from_s: float, frames: int, fps: float) -> ImageArray:
+def read_video(path: Path, from_s: float, frames: int, fps: float, size: tuple[int, int]) -> ImageArray:
     """Return `frames` images that begin at `from_s` [s], shape (frames, height, width, 3).
 
+    No more frames are decoded than lie before the last one at `fps`.
+
+    Args:
+        path: the video.
+        from_s: time of the first image [s].
+        frames: how many are wanted.
+        fps: frames a second.
+        size: height and width that the images must have [px].
+
     Raises:
-        EpisodeError: the video cannot be decoded, or has no frame where one should be.
+        EpisodeError: the video cannot be decoded, is of another size, or has no frame where one should be.
     """
     found: list[ImageArray] = []
+    most = round(from_s * fps) + frames
     try:
-        for time_s, image in _decoded(path, from_s - 0.5 / fps):
+        for number, frame in enumerate(_decoded(path, from_s - 0.5 / fps, size)):
             wanted_s = from_s + len(found) / fps
-            if time_s < wanted_s - 0.5 / fps:
+            if number >= most:
+                raise EpisodeError(
+                    f"{path}: shows more than {most} frames before {wanted_s:.4f} s; at {fps:g} frames a second there "
+                    "are no more"
+                )
+            if frame.time is None or frame.time < wanted_s - 0.5 / fps:
                 continue
-            if time_s > wanted_s + 0.5 / fps:
+            if frame.time > wanted_s + 0.5 / fps:
                 break
-            found.append(image)
+            found.append(frame.to_ndarray(format="rgb24"))
             if len(found) == frames:
                 return np.stack(found)
     except (av.error.FFmpegError, IndexError) as error:
@@ -129,10 +146,19 @@ def read_video(path: Path, from_s: float, frames: int, fps: float) -> ImageArray
     )
 
 
-def _decoded(path: Path, from_s: float) -> Iterator[tuple[float, ImageArray]]:
-    with av.open(str(path)) as container:
-        stream: Any = container.streams.video[0]
+def _decoded(path: Path, from_s: float, size: tuple[int, int]) -> Iterator[Any]:
+    # As MP4 only: FFmpeg would follow a playlist, and a playlist leads to any file or host.
+    container: Any
+    with av.open(str(path), format="mp4", options=_FILES_ONLY, metadata_errors="replace") as container:
+        stream = container.streams.video[0]
         stream.thread_count = 1
+        _check_frame(path, stream.codec_context, size)
         container.seek(max(int(from_s / stream.time_base), 0), stream=stream, backward=True)
         for frame in container.decode(stream):
-            yield cast("float", frame.time), frame.to_ndarray(format="rgb24")
+            _check_frame(path, frame, size)
+            yield frame
+
+
+def _check_frame(path: Path, shown: Any, size: tuple[int, int]) -> None:
+    if (shown.height, shown.width) != size:
+        raise EpisodeError(f"{path}: is {shown.width}x{shown.height} px, {INFO_FILE} says {size[1]}x{size[0]} px")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import Command
 
 from hardware.arm import Arm
 from hardware.arms import make_arm, with_host
-from hardware.safety.black_box import BlackBox
 from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
 from tutelage_core.clock import SteadyClock
@@ -21,15 +17,15 @@ from tutelage_core.errors import ArmError, UnknownNameError
 from tutelage_core.types import ArmState, Source
 from tutelage_nodes import convert, topics
 from tutelage_nodes.arm_connection import connect_patiently
+from tutelage_nodes.arm_desk import ArmDesk
 from tutelage_nodes.arm_outputs import ArmOutputs
-from tutelage_nodes.episode_setup import NOT_CONNECTED
+from tutelage_nodes.black_box_keeper import BlackBoxKeeper
 from tutelage_nodes.node import NodeClock, TutelageNode, run_node
 from tutelage_nodes.twin_link import TwinLinkArm
 
 POLL_S = 0.02
 """How often a driver that has no topics of its own is asked for the arm's state [s]."""
 
-ARM_EVENTS = ("STOP", "CLEAR_STOP", "RESTART")
 FRESH_S = 0.25
 """The arm's state may be so old when motion is asked for [s, steady]."""
 
@@ -74,7 +70,8 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._limits = contract.safety
         self._deadman = Deadman(contract.safety.deadman_timeout_s)
         self._gate = make_gate(contract, self._deadman, armed=False)
-        self._box, self._sealed = BlackBox(contract.name), False
+        cameras = tuple(contract.cameras) if self.params.black_box_pictures else ()
+        self._box = BlackBoxKeeper(self, contract.name, Path(self.params.black_box), cameras)
         self._steady = SteadyClock()
         self._state: ArmState | None = None
         self._state_seen_ns = self._command_seen_ns = self._steady.now_ns()
@@ -84,11 +81,15 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._executed_pub = self.create_publisher(ti.ExecutedAction, topics.ARM_EXECUTED, topics.reliable())
         self.create_subscription(ti.ArmCommand, topics.ARM_COMMAND, self._on_command, topics.reliable())
         self.create_subscription(ti.TeleopInput, topics.TELEOP, self._on_teleop, topics.reliable())
-        for camera in contract.cameras if self.params.black_box_pictures else ():
-            self.create_subscription(
-                Image, topics.camera_image(camera), partial(self._on_image, camera), topics.newest()
-            )
-        self.create_service(Command, topics.ARM_EVENT, self._on_event)
+        self._desk = ArmDesk(
+            self,
+            self._gate,
+            self._box,
+            arm=lambda: self._arm,
+            state=lambda: self._state,
+            now_ns=self._now_ns,
+            is_heard=lambda: self._executed_pub.get_subscription_count() > 0,
+        )
         if contract.arm.driver == "twin":
             self._arm = TwinLinkArm(self, self._on_state)
         else:
@@ -137,7 +138,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
                 self._on_state(self._arm.read())
         except ArmError as error:
             self._gate.stop(str(error), self._state)
-            self._seal_when_latched()
+            self._box.seal_when_latched(self._gate.latch)
 
     def _on_state(self, state: ArmState) -> None:
         self._state = state
@@ -145,7 +146,7 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._box.note_state(state)
         if self._gate.feel(state) and self._arm is not None:
             self._arm.stop(self._gate.latch)
-            self._seal_when_latched()
+            self._box.seal_when_latched(self._gate.latch)
         message = convert.to_arm_state_msg(state)
         self._state_pub.publish(message)
         self._outputs.publish(message, state)
@@ -159,26 +160,6 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._command_seen_ns = self._steady.now_ns()
         self._moving = command.source is not Source.HOLD and not decision.refused
         self._execute(decision, command.sender)
-
-    def _on_image(self, camera: str, message: Image) -> None:
-        try:
-            frame = convert.from_image_msg(message)
-        except ValueError:
-            self.count("bad_images")
-            return
-        self._box.note_picture(camera, frame.image, frame.stamp_ns)
-
-    def _seal_when_latched(self) -> None:
-        """Seal the black box once for each stop."""
-        if not self._gate.latch:
-            self._sealed = False
-        elif not self._sealed:
-            self._sealed = True
-            try:
-                folder = self._box.seal(Path(self.params.black_box), self._gate.latch)
-                self.get_logger().error(f"stopped: {self._gate.latch}; tutelage replay-incident {folder}")
-            except OSError as error:
-                self.get_logger().error(f"stopped: {self._gate.latch}; the black box cannot be written: {error}")
 
     def _execute(self, decision: GateDecision, sender: str = "") -> None:
         if self._arm is None:
@@ -196,11 +177,11 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             self.count("driver_refusals")
             if not decision.refused:
                 self._gate.stop(str(error), self._state)
-                self._seal_when_latched()
+                self._box.seal_when_latched(self._gate.latch)
                 return
             # a stopped driver takes no hold either: it holds already, and the session must still hear of the refusal
         self._executed_pub.publish(executed)
-        self._seal_when_latched()
+        self._box.seal_when_latched(self._gate.latch)
 
     def _now_ns(self) -> int:
         if self.params.time == "data" and self._state is not None:
@@ -216,57 +197,6 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
 
     def _on_teleop(self, message: ti.TeleopInput) -> None:
         self._deadman.see(message.deadman, self._steady.now_ns())
-
-    def _on_event(self, request: Command.Request, response: Command.Response) -> Command.Response:
-        response.accepted = True
-        if request.event == "STOP":
-            self._gate.stop(request.reason, self._state)
-            if self._arm is not None:
-                self._arm.stop(request.reason)
-        elif request.event == "CLEAR_STOP":
-            response.message = self._clear_stop()
-            response.accepted = not response.message
-        elif request.event == "RESTART":
-            response.message = self._restart(request.sender)
-            response.accepted = not response.message
-        else:
-            response.accepted = False
-            response.message = str(UnknownNameError("arm event", request.event, ARM_EVENTS))
-        self._seal_when_latched()
-        response.state = self._gate.latch or "READY"
-        return response
-
-    def _clear_stop(self) -> str:
-        """Leave the latched stop, disarmed; return why that cannot be, or nothing."""
-        if self._state is None or self._arm is None:
-            return "no arm state yet"
-        if self._gate.latch and (why := self._gate.why_not_clear(self._state, self._now_ns())):
-            return why
-        try:
-            self._arm.recover()
-        except ArmError as error:
-            return str(error)
-        self._gate.disarm()
-        self._gate.clear_stop(self._now_ns())
-        return ""
-
-    def _restart(self, sender: str) -> str:
-        """Begin an episode from the measured pose and arm it for `sender`; return why that cannot be, or nothing."""
-        if self._gate.latch:
-            return f"stopped: {self._gate.latch}; send CLEAR_STOP first"
-        if self._state is None:
-            return f"{NOT_CONNECTED}: no arm state yet"
-        if isinstance(self._arm, TwinLinkArm) and not self._arm.is_heard():
-            return f"{NOT_CONNECTED}: nobody listens on {topics.TWIN_LINK_TARGET}"
-        if self._executed_pub.get_subscription_count() == 0:
-            return f"{NOT_CONNECTED}: nobody listens on {topics.ARM_EXECUTED}"
-        senders = self.get_publishers_info_by_topic(topics.ARM_COMMAND)
-        if len(senders) > 1:
-            names = ", ".join(sorted(s.node_name for s in senders))
-            return f"{len(senders)} nodes send on {topics.ARM_COMMAND} ({names}): only one may drive, end the others"
-        self._gate.restart(self._state)
-        self._gate.arm(sender)
-        return ""
 
 
 def main() -> None:

@@ -154,7 +154,7 @@ def to_chunk_msg(
         message.frame_stamps = [to_time(stamp_ns) for stamp_ns in inputs.frame_stamps_ns.values()]
         message.state_stamp = to_time(inputs.state_stamp_ns)
         message.state_keys = list(inputs.state_keys)
-        message.observation_crc = inputs.crc32
+        message.images_crc, message.state_crc = inputs.images_crc32, inputs.state_crc32
     message.header.stamp = to_time(chunk.stamp_ns)
     message.header.frame_id = BASE_FRAME
     sec, nanosec = divmod(chunk.period_ns, NS_PER_S)

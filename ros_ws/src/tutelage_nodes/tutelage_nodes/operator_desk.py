@@ -79,18 +79,25 @@ class OperatorDesk:
         elif event is DriveEvent.START:
             return await self._apply_start(reason)
         elif event is DriveEvent.CLEAR_STOP:
-            # the arm knows whether its stop may go; nobody drives before it says so
-            answer = await self._setup.ask_arm(event, reason)
-            if not answer.accepted:
-                return f"arm_node: {answer.message}"
-            if not self._session.apply(event):
-                return f"{name} is not possible in {self._session.state}"
+            if objection := await self._clear_stop(reason):
+                return objection
         elif event is DriveEvent.STOP:
             self._stop(reason)
         elif not self._session.apply(event):
             return f"{name} is not possible in {self._session.state}"
         if event is not DriveEvent.STOP:
             self._stream.publish_state(reason or name)
+        return ""
+
+    async def _clear_stop(self, reason: str) -> str:
+        # the arm may have stopped by itself, and the session then waits in PAUSED
+        if self._session.state not in (DriveState.STOPPED, DriveState.PAUSED):
+            return f"{DriveEvent.CLEAR_STOP} is not possible in {self._session.state}"
+        # it knows whether its stop may go; nobody drives before it says so
+        answer = await self._setup.ask_arm(DriveEvent.CLEAR_STOP, reason)
+        if not answer.accepted:
+            return f"arm_node: {answer.message}"
+        self._session.apply(DriveEvent.CLEAR_STOP)
         return ""
 
     async def _apply_start(self, reason: str) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rclpy.task import Future
 from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import LabelEpisode, RecordEpisode
@@ -26,6 +25,7 @@ from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_core.types import EpisodeResult
 from tutelage_core.versions import versions
 from tutelage_nodes import convert, topics
+from tutelage_nodes.drain import Drain
 from tutelage_nodes.episode_setup import NOT_CONNECTED
 from tutelage_nodes.node import TutelageNode, run_node
 
@@ -42,9 +42,6 @@ RECORDER_NICENESS = 5
 
 CHECKPOINT_S = 1.0
 """How often what was recorded is brought to the disk, and its free space is looked at [s]."""
-
-DRAIN_S = 2.0
-"""How long a closing episode waits for messages that are still on their way [s]."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +79,11 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         self._images = [topics.camera_image(camera) for camera in contract.cameras]
         self._folder = Path(self.params.folder)
         self._format: ImageFormat = self._checked_format()
-        self._awaited_steps = 0
-        self._drained: Future | None = None
         self._episode, self._closed, self._lost = "", ("", ""), ""
         self._space = FreeSpace(self.params.min_free_mb, self.params.min_free_mb / 4)
         self._repair()
         self._intake = Intake(contract)
+        self._drain = Drain(self, self._intake, self._images)
         self.create_timer(CHECKPOINT_S, self._checkpoint)
         for topic, kind in self._intake.topics.items():
             # raw: the bytes that came are the bytes that are kept
@@ -151,7 +147,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         else:
             if taken:
                 self.count(topic)
-                self._check_drained()
+                self._drain.look()
 
     def _checkpoint(self) -> None:
         writer = self._taking().writer
@@ -198,19 +194,24 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
             raise TutelageError(objection)
         if silent := self._silent_topics():
             raise TutelageError(f"{NOT_CONNECTED}: nothing has come on {', '.join(silent)}")
-        if (open_one := self._taking().end()) is not None:
-            open_one.abort("another episode began")
         metadata = from_mapping({**data, **self._fixed}, EpisodeMetadata, "RecordEpisode.metadata_json")
         writer = EpisodeWriter(self._folder, episode, metadata, self._format)
+        # only now: a request that is refused must not end what is being recorded
+        if (open_one := self._taking().end()) is not None:
+            open_one.abort("another episode began")
         self._episode, self._lost = episode, ""
-        for complaint in self._taking().begin(writer, not_before_ns):
-            self.get_logger().error(complaint)
+        try:
+            for complaint in self._taking().begin(writer, not_before_ns):
+                self.get_logger().error(complaint)
+        except OSError as error:
+            writer.abort(f"the disk took no more: {error}")
+            raise
 
     async def _close(self, result: EpisodeResult) -> tuple[str, str]:
         """Close the open episode; return its folder, and what is missing in it."""
         if self._taking().writer is None:
             raise TutelageError(self._lost or "no episode is open")
-        await self._drain(result.steps)
+        await self._drain.wait(result.steps)
         writer, steps = self._taking().end(), self._taking().count(topics.ARM_EXECUTED)
         if writer is None:
             raise TutelageError(self._lost or "no episode is open")
@@ -227,27 +228,6 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         except (TutelageError, OSError) as error:
             response.message = str(error)
         return response
-
-    async def _drain(self, steps: int) -> None:
-        """Wait for messages that are still on their way: a service call may overtake them."""
-        self._drained, self._awaited_steps = Future(), steps
-        timer = self.create_timer(DRAIN_S, self._give_up_waiting)
-        self._check_drained()
-        await self._drained
-        self.destroy_timer(timer)
-        self._drained = None
-
-    def _give_up_waiting(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(False)
-
-    def _check_drained(self) -> None:
-        intake = self._taking()
-        if self._drained is None or self._drained.done() or intake.count(topics.ARM_EXECUTED) < self._awaited_steps:
-            return
-        last_ns = intake.last_ns(topics.ARM_EXECUTED)
-        if all(intake.last_ns(topic) >= last_ns for topic in self._images):
-            self._drained.set_result(True)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock as ClockMsg
-from sensor_msgs.msg import CameraInfo
 from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import ResetScene
 
@@ -21,6 +20,7 @@ from tutelage_core.types import ArmCommand
 from tutelage_nodes import convert, topics
 from tutelage_nodes.faults import FaultInjector
 from tutelage_nodes.node import TutelageNode, run_node
+from tutelage_nodes.twin_cameras import TwinCameras
 
 CLOCK_MODES = ("realtime", "fast", "lockstep")
 HEARTBEAT_S = 0.03
@@ -75,27 +75,14 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         self._twin = self._new_twin(self.params.task, self.params.seed)
         self._offset_ns = NS_PER_S
         self._target: ArmCommand | None = None
-        self._images = {
-            name: convert.ImageMessage(name, camera.width, camera.height)
-            for name, camera in self._contract.cameras.items()
-        }
         self._clock_pub = self.create_publisher(ClockMsg, topics.CLOCK, topics.reliable())
         self._state_pub = self.create_publisher(ti.ArmState, topics.TWIN_LINK_STATE, topics.reliable())
         self._status_pub = self.create_publisher(ti.TaskStatus, topics.TWIN_TASK_STATUS, topics.reliable())
-        self._info_pubs = {
-            name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.latched()) for name in self._images
-        }
-        self._image_pubs = {
-            name: self.create_publisher(type(m.message), topics.camera_image(name), topics.reliable())
-            for name, m in self._images.items()
-        }
         self._arm_fault = FaultInjector(self, "arm", "joint_positions")
-        self._camera_faults = {name: FaultInjector(self, f"camera/{name}", "data") for name in self._images}
+        self._cameras = TwinCameras(self, self._contract.cameras)
         self.create_subscription(ti.ArmTarget, topics.TWIN_LINK_TARGET, self._on_target, topics.reliable())
         self.create_service(ResetScene, topics.TWIN_RESET_SCENE, self._on_reset)
-        for name in self._images:
-            self._info_pubs[name].publish(self._camera_info(name))
-        self._answered_stamp_ns = -1
+        self._cameras.describe(self._twin)
         if self.params.clock == "lockstep":
             self._observe()
             self.create_timer(HEARTBEAT_S, self._heartbeat)
@@ -144,7 +131,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         """Render and publish everything at the present instant."""
         now_ns = self._now_ns()
         self._publish_state(now_ns)
-        self._publish_images(now_ns)
+        self._cameras.publish(self._require_twin(), now_ns)
         self._quiet = False
 
     def _publish_state(self, now_ns: int) -> None:
@@ -158,11 +145,6 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         self._last_state = convert.to_arm_state_msg(dataclasses.replace(twin.arm_state(), stamp_ns=now_ns))
         self._arm_fault.send(self._last_state, self._state_pub.publish)
 
-    def _publish_images(self, now_ns: int) -> None:
-        twin = self._require_twin()
-        for name, message in self._images.items():
-            self._camera_faults[name].send(message.fill(twin.render(name), now_ns), self._image_pubs[name].publish)
-
     def _heartbeat(self) -> None:
         """Send the present observation again when nobody has answered it for a whole beat."""
         if not self._quiet:
@@ -170,15 +152,14 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
             return
         self._status_pub.publish(self._last_status)
         self._state_pub.publish(self._last_state)
-        for name, message in self._images.items():
-            self._image_pubs[name].publish(message.message)
+        self._cameras.repeat()
 
     def _slice(self) -> None:
         """Advance by one slice of free-running time."""
         images_due = self._slices % self._slices_per_image == 0
         now_ns = self._now_ns()
         if images_due:
-            self._publish_images(now_ns)
+            self._cameras.publish(self._require_twin(), now_ns)
         self._publish_state(now_ns)
         self._require_twin().advance(self._target, self._slice_ns)
         self._slices += 1
@@ -206,8 +187,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         except TutelageError as error:  # this room leaves the task no layout
             response.accepted, response.message = False, str(error)
             return response
-        for name in self._images:
-            self._info_pubs[name].publish(self._camera_info(name))
+        self._cameras.describe(twin)
         self._target = None
         if self.params.clock != "realtime":
             self._offset_ns = last_ns + PAUSE_BETWEEN_SCENES_NS - twin.time_ns
@@ -233,17 +213,6 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         if self._served:
             return ServedTwin(self._contract, task, seed, self.params.rooms)
         return Twin(self._contract, task, seed, rooms=self.params.rooms)
-
-    def _camera_info(self, name: str) -> CameraInfo:
-        camera = self._contract.cameras[name]
-        info = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob")
-        info.header.frame_id = f"{name}_optical"
-        fx, fy, cx, cy = self._require_twin().intrinsics(name)
-        info.d = [0.0] * 5
-        info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-        info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-        return info
 
 
 def main() -> None:
