@@ -22,8 +22,8 @@ from catalogue import CATALOGUE, Fault
 PAGE_HEAD = """# Scoreboard of injected faults
 
 Made by `make faults`; do not edit. Each row is a fault, each scenario a way of playing it. *Simulated* times are exact
-and do not depend on the machine; *real* ones are measured on the graph in real time. The arm has stopped once each of its
-joints is slower than 0.01 rad/s for good (`t_stop_ms`), the TCP once that is slower than 0.02 m/s (`t_tcp_stop_ms`).
+and do not depend on the machine; *real* ones are measured on the graph in real time. The arm has stopped once each of
+its joints is slower than 0.01 rad/s for good (`t_stop_ms`); its TCP, than 0.02 m/s (`t_tcp_stop_ms`).
 
 **What this is not.** A stop by software complements the robot's rated stop and never replaces it. It runs on a
 general-purpose operating system, and the figures come from simulation. No conformity to any ISO standard is claimed.

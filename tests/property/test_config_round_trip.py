@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.contract import (
+    CAMERA_NAME,
     STATE_KEYS,
     ArmContract,
     CameraContract,
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.property
 
 QUICK = settings(max_examples=80, deadline=None)
 
+CAMERA_NAMES = st.from_regex(CAMERA_NAME, fullmatch=True)
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=8)
 POSITIVE = st.floats(0.0, 1e6, exclude_min=True)
 ANGLES = st.floats(0.0, math.pi / 2, exclude_min=True, exclude_max=True)
@@ -67,7 +69,14 @@ ARMS = st.lists(st.tuples(NAMES, st.floats(-10, 10)), max_size=7).flatmap(
 STATE = st.lists(st.sampled_from(sorted(STATE_KEYS)), unique=True).map(tuple)
 RATES = st.floats(0.0, 1000.0, exclude_min=True)
 ROBOTS = st.builds(
-    RobotContract, NAMES, RATES, st.just("tcp_step"), ARMS, st.dictionaries(NAMES, CAMERAS, max_size=3), STATE, LIMITS
+    RobotContract,
+    NAMES,
+    RATES,
+    st.just("tcp_step"),
+    ARMS,
+    st.dictionaries(CAMERA_NAMES, CAMERAS, max_size=3),
+    STATE,
+    LIMITS,
 )
 SPECS = st.builds(
     PolicySpec,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from running_graph import Graph, launched
 from session_client import Person, person
+from tutelage_interfaces.srv import Command
 
 from tutelage_core.episodes.labels import read_labels
 from tutelage_nodes import topics
@@ -114,3 +115,20 @@ def test_killed_recorder_is_told_with_the_result(graph: Graph, operator: Person)
     result = operator.result(running)
     assert result.termination == "aborted"
     assert operator.event("EPISODE_ENDED", "is somebody there?").state == "PAUSED"
+
+
+def test_stop_that_the_arm_made_by_itself_is_cleared_by_the_same_reset(graph: Graph, operator: Person) -> None:
+    """As after a contact: the arm's gate latches under the episode, and the session waits in PAUSED."""
+    running = operator.begin(**ENDLESS)
+    operator.wait_for_state("AUTONOMOUS")
+    refused = operator.press(topics.SESSION_RESET)
+    assert not refused.success, "what drives is not cleared under its own hands"
+    assert "not possible in AUTONOMOUS" in refused.message
+    assert operator.call(Command, topics.ARM_EVENT, event="STOP", reason="it met something").accepted
+    assert operator.result(running).termination == "stopped"
+    assert "it met something" in operator.press(topics.SESSION_ARM).message
+    operator.wait(lambda: operator.press(topics.SESSION_RESET).success, "the reset")
+    again = operator.begin(**ENDLESS)
+    operator.wait_for_state("AUTONOMOUS")
+    assert operator.press(topics.SESSION_STOP).success
+    assert operator.result(again).termination == "stopped"

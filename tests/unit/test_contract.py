@@ -191,3 +191,10 @@ def test_only_the_asked_keys_are_returned_in_the_asked_order() -> None:
         0, np.zeros(7), np.zeros(7), Pose(np.zeros(3), np.array([0, 0, 0, 1.0])), np.zeros(6), np.zeros(6), 0
     )
     assert list(state_vectors(state, ("wrench", "tcp_position"))) == ["wrench", "tcp_position"]
+
+
+@pytest.mark.parametrize("name", ["..", "", "a/b", "front camera", "-front", "x" * 65])
+def test_camera_name_that_topics_and_files_cannot_have_is_refused(name: str) -> None:
+    robot = load_contract("twin")
+    with pytest.raises(ConfigurationError, match="camera name"):
+        replace(robot, cameras={name: robot.cameras["front"]})

@@ -315,7 +315,8 @@ def to_inputs(message: Any) -> ObservationInputs | None:
     Raises:
         EpisodeError: it names another number of cameras than of frames.
     """
-    cameras, keys = tuple(getattr(message, "cameras", ())), tuple(getattr(message, "state_keys", ()))
+    cameras: tuple[str, ...] = tuple(getattr(message, "cameras", ()))
+    keys: tuple[str, ...] = tuple(getattr(message, "state_keys", ()))
     if not cameras and not keys:
         return None
     stamps = [int(stamp.sec) * NS_PER_S + int(stamp.nanosec) for stamp in message.frame_stamps]

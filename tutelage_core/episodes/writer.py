@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import IO, cast
 
 from mcap.writer import CompressionType, Writer
 
@@ -93,7 +94,9 @@ class EpisodeWriter:
             ) from error
         self._claim = Claim(self._partial)  # before there is a file: a folder without one is never mended
         self._file = HashedFile((self._partial / EPISODE_FILE).open("xb"))
-        self._mcap = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD, enable_crcs=True)
+        self._mcap = Writer(
+            cast("IO[bytes]", self._file), chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD, enable_crcs=True
+        )
         self._mcap.start(profile="ros2", library="tutelage")
         self._mcap.add_metadata(METADATA_RECORD, {"name": name, "robot": metadata.robot, "metadata": text})
         self._schemas: dict[tuple[str, str], int] = {}
