@@ -28,6 +28,7 @@ TOPICS = (
     "recorder",
     "windows",
     "lerobot",
+    "hil_serl",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

@@ -14,6 +14,7 @@ from tutelage_core.errors import UnknownNameError
 
 POLICIES: Mapping[str, str] = {
     "bc": "policies.bc.policy:BcPolicy",
+    "hil_serl": "policies.hil_serl.policy:HilSerlPolicy",
 }
 """Kind of policy to class, imported when asked for; each has `from_checkpoint(Checkpoint)`."""
 

@@ -15,8 +15,8 @@ from tutelage_core.types import FloatArray, Pose
 
 def multiply_xyzw(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the quaternion product a * b (first b, then a), both xyzw, shape (4,)."""
-    ax, ay, az, aw = (float(v) for v in a)
-    bx, by, bz, bw = (float(v) for v in b)
+    ax, ay, az, aw = a.tolist()
+    bx, by, bz, bw = b.tolist()
     return np.array(
         [
             aw * bx + ax * bw + ay * bz - az * by,
@@ -34,7 +34,7 @@ def conjugate_xyzw(q: FloatArray) -> FloatArray:
 
 def rotation_vector_to_xyzw(vector: FloatArray) -> FloatArray:
     """Return the unit quaternion xyzw of a rotation vector [rad], shape (3,)."""
-    x, y, z = (float(v) for v in vector)
+    x, y, z = vector.tolist()
     angle = math.sqrt(x * x + y * y + z * z)
     scale = 0.5 - angle * angle / 48.0 if angle < 1e-4 else math.sin(angle / 2.0) / angle
     return np.array([x * scale, y * scale, z * scale, math.cos(angle / 2.0)])
@@ -42,7 +42,7 @@ def rotation_vector_to_xyzw(vector: FloatArray) -> FloatArray:
 
 def xyzw_to_rotation_vector(q: FloatArray) -> FloatArray:
     """Return the rotation vector [rad] of a unit quaternion xyzw, angle in [0, pi], shape (3,)."""
-    x, y, z, w = (float(v) for v in q)
+    x, y, z, w = q.tolist()
     if w < 0.0:
         x, y, z, w = -x, -y, -z, -w
     sine = math.sqrt(x * x + y * y + z * z)
@@ -57,7 +57,7 @@ def normalize_xyzw(q: FloatArray) -> FloatArray:
 
 def quaternion_xyzw_to_matrix(q: FloatArray) -> FloatArray:
     """Return the rotation matrix of a unit quaternion xyzw, shape (3, 3)."""
-    x, y, z, w = (float(v) for v in q)
+    x, y, z, w = q.tolist()
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

@@ -90,7 +90,7 @@ class MotionBounds:
 
 def norm(vector: FloatArray) -> float:
     """Return the length of a vector of three."""
-    x, y, z = (float(v) for v in vector)
+    x, y, z = vector.tolist()
     return math.sqrt(x * x + y * y + z * z)
 
 

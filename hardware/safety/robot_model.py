@@ -83,7 +83,8 @@ class RobotModel:
         self.low = self.model.jnt_range[:, 0].copy()
         self.high = self.model.jnt_range[:, 1].copy()
         self._site = self.model.site(TCP_SITE).id
-        self._jacobian = np.zeros((6, self.model.nv))
+        self._jacobian, self._solution = np.zeros((6, self.model.nv)), np.zeros(6)
+        self._damping = DAMPING**2 * np.eye(6)
         self._pairs = self._own_pairs(parts) + self._cell_pairs(parts, [box.name for box in cell])
 
     def tcp_pose(self, joint_positions: FloatArray) -> Pose:
@@ -104,9 +105,10 @@ class RobotModel:
         mujoco.mj_comPos(self.model, self.data)
         mujoco.mj_jacSite(self.model, self.data, self._jacobian[:3], self._jacobian[3:], self._site)
         jacobian = self._jacobian
-        square = jacobian @ jacobian.T
-        square[np.diag_indices(6)] += DAMPING**2
-        return joint_positions + jacobian.T @ np.linalg.solve(square, way)
+        square = jacobian @ jacobian.T + self._damping
+        mujoco.mju_cholFactor(square, 0.0)
+        mujoco.mju_cholSolve(self._solution, square, way)
+        return joint_positions + jacobian.T @ self._solution
 
     def joint_margin(self, joint_positions: FloatArray) -> tuple[float, str]:
         """Return how far the joint nearest to a limit is from it [rad], below 0 beyond, and its name."""

@@ -13,11 +13,18 @@ import pytest
 
 from policies.bc.policy import BcPolicy, make_spec
 from policies.bc.training import Training
+from policies.hil_serl.config import ActorConfig, CriticConfig, EncoderConfig, ModelConfig
+from policies.hil_serl.frames import ActionScale
+from policies.hil_serl.policy import Scales, make_policy
+from policies.hil_serl.policy import make_spec as make_hil_serl_spec
+from policies.hil_serl.state_encoder import StateScales
 from policies.policy import Policy
 from policies.registry import POLICIES
 from tests.unit.bc_samples import QUICK, sample_frames, with_history
-from tutelage_core.contract import ACTION_REPRESENTATIONS, NS_PER_S, STATE_KEYS
+from tutelage_core.contract import ACTION_REPRESENTATIONS, NS_PER_S, STATE_KEYS, CameraNeed
 from tutelage_core.types import Observation
+
+ROTATION = "tcp_rotation_6d"
 
 
 def bc(history: int, gripper_output: str) -> Policy:
@@ -28,9 +35,22 @@ def bc(history: int, gripper_output: str) -> Policy:
     return BcPolicy(spec, training.averaged_network(), training.normalisation)
 
 
+def hil_serl() -> Policy:
+    model = ModelConfig(
+        encoder=EncoderConfig("compact", pixels=True, grid=(2, 2), embeddings=2, camera_features=16, state_features=8),
+        actor=ActorConfig(hidden=(16,)),
+        critic=CriticConfig(hidden=(16,)),
+        state_keys=("tcp_position", "tcp_rotation_6d", "gripper_opening"),
+    )
+    cameras = {"front": CameraNeed(32, 32), "wrist": CameraNeed(32, 32)}
+    spec = make_hil_serl_spec(model, cameras, control_rate_hz=10.0, tasks=("reach",))
+    return make_policy(spec, model, Scales(ActionScale(0.02, 0.1), StateScales()))
+
+
 IMPLEMENTATIONS: dict[str, Callable[[], Policy]] = {
     "bc": lambda: bc(1, "binary"),
     "bc with history": lambda: bc(3, "value"),
+    "hil_serl": hil_serl,
 }
 
 
@@ -45,6 +65,8 @@ def observation(policy: Policy, seed: int) -> Observation:
         name: rng.integers(0, 256, (need.height, need.width, 3), np.uint8) for name, need in policy.spec.cameras.items()
     }
     state = {key: rng.normal(size=STATE_KEYS[key]) for key in policy.spec.state_keys}
+    if ROTATION in state:  # any numbers are no rotation, and a policy may say so
+        state[ROTATION] = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
     return Observation(1_000 + seed, images, state)
 
 
@@ -85,7 +107,7 @@ def test_steps_are_finite_in_range_and_of_the_promised_shape(policy: Policy) -> 
 
 def test_far_off_states_still_give_bounded_steps(policy: Policy) -> None:
     last = window(policy)[-1]
-    huge = {key: np.full(STATE_KEYS[key], 1e12) for key in policy.spec.state_keys}
+    huge = {key: np.full(STATE_KEYS[key], 1e12) for key in policy.spec.state_keys if key != ROTATION}
     steps = policy.act([changed(last, **huge)] * policy.spec.history).steps
     assert np.isfinite(steps).all()
     assert np.abs(steps[:, :6]).max() < 10.0
@@ -146,5 +168,7 @@ def test_missing_misshapen_or_nan_state_is_refused_by_name(policy: Policy) -> No
     for value in (np.zeros(STATE_KEYS[key] + 1), np.full(STATE_KEYS[key], np.nan)):
         with pytest.raises(ValueError, match=key):
             policy.act([*seen[:-1], changed(seen[-1], **{key: value})])
-    with pytest.raises(ValueError, match=key):
-        policy.act([*seen[:-1], replace(seen[-1], state={})])
+    for key in policy.spec.state_keys:
+        rest = {name: value for name, value in seen[-1].state.items() if name != key}
+        with pytest.raises(ValueError, match=key):
+            policy.act([*seen[:-1], replace(seen[-1], state=rest)])

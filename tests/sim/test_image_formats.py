@@ -9,7 +9,7 @@ import pytest
 
 from sim.twin import Twin
 from tutelage_core.contract import load_contract
-from tutelage_core.episodes import messages
+from tutelage_core.episodes import messages, pictures
 from tutelage_core.episodes.schemas import decode, definition
 from tutelage_core.types import Frame
 
@@ -21,8 +21,8 @@ WORST_LEVELS = 40
 
 def read_back(image: np.ndarray, image_format: messages.ImageFormat) -> np.ndarray:
     """Return what a recording in this format gives back of `image`."""
-    data = messages.encode_compressed_image("front", Frame(image, 1, 0), image_format)
-    return messages.to_image(decode(data, messages.COMPRESSED_IMAGE, definition(messages.COMPRESSED_IMAGE)))
+    data = pictures.encode_compressed_image("front", Frame(image, 1, 0), image_format)
+    return pictures.to_image(decode(data, messages.COMPRESSED_IMAGE, definition(messages.COMPRESSED_IMAGE)))
 
 
 @pytest.mark.parametrize("room", range(4))
@@ -42,4 +42,4 @@ def test_jpeg_keeps_the_twins_pictures_within_the_stated_bound_and_png_keeps_the
 
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(Exception, match="not readable"):
-        messages.to_image(SimpleNamespace(data=np.zeros(10, np.uint8), format="jpeg"))
+        pictures.to_image(SimpleNamespace(data=np.zeros(10, np.uint8), format="jpeg"))

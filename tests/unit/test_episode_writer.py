@@ -14,7 +14,7 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 
 from tests.unit.episode_samples import METADATA, PERIOD_NS, RESULT, SIZE, executed, frame, record, state
-from tutelage_core.episodes import messages, schemas
+from tutelage_core.episodes import messages, pictures, schemas
 from tutelage_core.episodes.manifest import read_manifest, stored_file
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import ConfigurationError, EpisodeError, UnknownNameError
@@ -186,7 +186,7 @@ def test_sourced_workspace_is_searched_for_message_files(tmp_path: Path, monkeyp
 def test_images_and_states_are_encoded_without_touching_single_elements() -> None:
     big = Frame(np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8), 1, 0)
     arm = state(1)
-    encoders = ((0.3, lambda: messages.encode_image("front", big)), (0.2, lambda: messages.encode_state(arm)))
+    encoders = ((0.3, lambda: pictures.encode_image("front", big)), (0.2, lambda: messages.encode_state(arm)))
     for limit_ms, encode in encoders:
         encode()
         times: list[float] = []
@@ -230,7 +230,7 @@ def test_hash_in_the_manifest_is_that_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_image_that_asks_for_gigabytes_is_refused_unseen(tmp_path: Path) -> None:
     bomb = np.zeros((12_000, 12_000, 3), np.uint8)
-    data = messages.encode_compressed_image("front", Frame(bomb, 1, 0), "png")
+    data = pictures.encode_compressed_image("front", Frame(bomb, 1, 0), "png")
     message = schemas.decode(data, messages.COMPRESSED_IMAGE, schemas.definition(messages.COMPRESSED_IMAGE))
     with pytest.raises(EpisodeError, match="more than 50000000 pixels"):
-        messages.to_image(message)
+        pictures.to_image(message)

@@ -12,7 +12,7 @@ from mcap.reader import make_reader
 
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT, executed, frame, state
 from tutelage_core.contract import NS_PER_S
-from tutelage_core.episodes import messages
+from tutelage_core.episodes import messages, pictures
 from tutelage_core.episodes.intake import SESSION_STATE, SESSION_TOPIC, Intake
 from tutelage_core.episodes.reader import read_episode
 from tutelage_core.episodes.schemas import decode, definition, encode, typestore
@@ -30,7 +30,7 @@ FRONT, WRIST = messages.image_topic("front"), messages.image_topic("wrist")
 def feed(intake: Intake, stamp_ns: int, value: int = 7) -> None:
     """Send one control period."""
     for camera in ("front", "wrist"):
-        intake.take(messages.image_topic(camera), messages.encode_image(camera, frame(stamp_ns, value)))
+        intake.take(messages.image_topic(camera), pictures.encode_image(camera, frame(stamp_ns, value)))
     intake.take(messages.ARM_STATE_TOPIC, messages.encode_state(state(stamp_ns)))
     intake.take(messages.EXECUTED_TOPIC, messages.encode_executed(executed(stamp_ns), stamp_ns))
 
@@ -47,7 +47,7 @@ def session_state(stamp_ns: int, text: str) -> bytes:
 def test_bytes_that_came_are_the_bytes_that_are_kept(tmp_path: Path) -> None:
     intake = Intake(CONTRACT)
     intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
-    picture = messages.encode_image("front_optical_frame", frame(PERIOD_NS))
+    picture = pictures.encode_image("front_optical_frame", frame(PERIOD_NS))
     intake.take(FRONT, picture)
     feed(intake, 2 * PERIOD_NS)
     writer = intake.end()
@@ -62,7 +62,7 @@ def test_first_observation_may_be_older_than_what_came_just_before_the_opening(t
     intake = Intake(CONTRACT)
     feed(intake, PERIOD_NS // 2)  # of before the episode
     for camera in ("front", "wrist"):
-        intake.take(messages.image_topic(camera), messages.encode_image(camera, frame(PERIOD_NS, 9)))
+        intake.take(messages.image_topic(camera), pictures.encode_image(camera, frame(PERIOD_NS, 9)))
     for number in range(5):
         stamp_ns = PERIOD_NS + number * PERIOD_NS // 5
         intake.take(messages.ARM_STATE_TOPIC, messages.encode_state(state(stamp_ns, float(number))))
@@ -100,7 +100,7 @@ def test_states_of_the_session_with_one_stamp_are_all_kept(tmp_path: Path) -> No
     ("topic", "data", "said"),
     [
         (FRONT, b"\x00\x01\x00\x00garbage", "not as it is defined"),
-        (FRONT, messages.encode_image("front", frame(1))[:-5], "not as it is defined"),
+        (FRONT, pictures.encode_image("front", frame(1))[:-5], "not as it is defined"),
         (messages.ARM_STATE_TOPIC, b"", "not as it is defined"),
         (
             messages.CHUNK_TOPIC,
@@ -125,7 +125,7 @@ def test_damaged_message_is_refused_and_the_recording_goes_on(
 def test_image_of_another_size_is_refused_naming_both(tmp_path: Path) -> None:
     intake = Intake(CONTRACT)
     intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
-    large = messages.encode_image("front", Frame(np.zeros((24, 32, 3), np.uint8), 1, 0))
+    large = pictures.encode_image("front", Frame(np.zeros((24, 32, 3), np.uint8), 1, 0))
     with pytest.raises(EpisodeError, match=r"\(24, 32, 3\).*\(12, 16, 3\)"):
         intake.take(FRONT, large)
     assert intake.count(FRONT) == 0
@@ -163,7 +163,7 @@ def test_stamp_of_a_clock_that_is_off_is_refused_and_silences_nothing(tmp_path: 
     intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
     feed(intake, PERIOD_NS)
     with pytest.raises(EpisodeError, match=r"3600\.0 s after the arm's newest state"):
-        intake.take(WRIST, messages.encode_image("wrist", frame(PERIOD_NS + 3600 * NS_PER_S)))
+        intake.take(WRIST, pictures.encode_image("wrist", frame(PERIOD_NS + 3600 * NS_PER_S)))
     for number in range(2, 12):
         feed(intake, number * PERIOD_NS)
     assert intake.count(WRIST) == 11
@@ -177,7 +177,7 @@ def test_message_that_comes_late_is_kept_and_joined_where_it_belongs(tmp_path: P
     intake.begin(EpisodeWriter(tmp_path, "a", METADATA), 0)
     for number in (1, 3, 2):
         for camera in ("front", "wrist"):
-            data = messages.encode_image(camera, frame(number * PERIOD_NS, number))
+            data = pictures.encode_image(camera, frame(number * PERIOD_NS, number))
             intake.take(messages.image_topic(camera), data)
         intake.take(messages.ARM_STATE_TOPIC, messages.encode_state(state(number * PERIOD_NS, float(number))))
     for number in (1, 2, 3):
@@ -198,7 +198,7 @@ def spoilt(kind: str) -> tuple[str, bytes]:
         step = replace(executed(PERIOD_NS), source=77)  # type: ignore[arg-type]
         return messages.EXECUTED_TOPIC, messages.encode_executed(step, PERIOD_NS)
     if kind == "encoding":
-        picture = decode(messages.encode_image("front", frame(PERIOD_NS)), messages.IMAGE, definition(messages.IMAGE))
+        picture = decode(pictures.encode_image("front", frame(PERIOD_NS)), messages.IMAGE, definition(messages.IMAGE))
         return FRONT, encode(replace(picture, encoding="bgr8"), messages.IMAGE)
     data = messages.encode_chunk(ActionChunk(1, 1, np.zeros((1, 7))), "bc", 0.0, INPUTS)
     chunk = decode(data, messages.CHUNK, definition(messages.CHUNK))

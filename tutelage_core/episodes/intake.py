@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tutelage_core.contract import NS_PER_S, RobotContract
-from tutelage_core.episodes import messages
+from tutelage_core.episodes import messages, pictures
 from tutelage_core.episodes.checks import check_message
 from tutelage_core.episodes.schemas import decode, definition
 from tutelage_core.episodes.writer import EpisodeWriter
@@ -162,7 +162,7 @@ class Intake:
     def _write_image(
         self, writer: EpisodeWriter, camera: str, topic: str, stamp_ns: int, message: Any, data: bytes
     ) -> None:
-        frame = Frame(messages.to_image(message), stamp_ns, self.count(topic))
+        frame = Frame(pictures.to_image(message), stamp_ns, self.count(topic))
         if writer.image_format != "raw":
             writer.image(camera, frame)
             return

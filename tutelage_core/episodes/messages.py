@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
-from PIL import Image as PilImage
 
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.episodes.schemas import encode, typestore
@@ -18,8 +15,6 @@ from tutelage_core.types import (
     ArmState,
     ExecutedStep,
     FloatArray,
-    Frame,
-    ImageArray,
     ObservationInputs,
     Pose,
     Source,
@@ -45,24 +40,6 @@ ImageFormat = Literal["raw", "jpeg", "png"]
 IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
 """How pixels are kept: as they are, as JPEG (a tenth of the size, not the same pixels) or as PNG (the same, slowly)."""
 
-MAX_PIXELS = 50_000_000
-"""More than any camera here has: a small file must not ask for gigabytes."""
-
-JPEG_QUALITY = 95
-_ENCODINGS: dict[str, tuple[str, list[int]]] = {
-    # full chroma: half of it would blur the edges of small coloured things
-    "jpeg": (
-        ".jpg",
-        [
-            cv2.IMWRITE_JPEG_QUALITY,
-            JPEG_QUALITY,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        ],
-    ),
-    "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
-}
-
 BASE_FRAME = "base"
 MAX_STAMP_NS = 2**31 * NS_PER_S - 1
 """Latest stamp that fits a ROS time [ns]."""
@@ -79,79 +56,6 @@ def camera_of(topic: str) -> str | None:
     return name if topic in (image_topic(name), image_topic(name, "jpeg")) else None
 
 
-def encode_image(camera: str, frame: Frame) -> bytes:
-    """Return a frame as `sensor_msgs/Image`, rgb8.
-
-    Raises:
-        EpisodeError: it is not an uint8 array of shape (height, width, 3), or its stamp is not a ROS time.
-    """
-    image = _checked_image(camera, frame)
-    height, width, _ = image.shape
-    return encode(
-        _message(
-            IMAGE,
-            header=_header(frame.stamp_ns, camera),
-            height=height,
-            width=width,
-            encoding="rgb8",
-            is_bigendian=0,
-            step=3 * width,
-            data=np.ascontiguousarray(image).reshape(-1),
-        ),
-        IMAGE,
-    )
-
-
-def encode_compressed_image(camera: str, frame: Frame, image_format: ImageFormat) -> bytes:
-    """Return a frame as `sensor_msgs/CompressedImage`, JPEG or PNG.
-
-    Raises:
-        EpisodeError: it is not an uint8 array of shape (height, width, 3), its stamp is not a ROS time, or the format
-            is not legal.
-    """
-    image = _checked_image(camera, frame)
-    if image_format not in _ENCODINGS:
-        raise EpisodeError(f"images are not compressed as {image_format!r}; legal: {', '.join(_ENCODINGS)}")
-    suffix, options = _ENCODINGS[image_format]
-    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise EpisodeError(f"camera '{camera}': an image of {image.shape} cannot be made a {image_format}")
-    return encode(
-        _message(
-            COMPRESSED_IMAGE,
-            header=_header(frame.stamp_ns, camera),
-            # as image_transport writes it: the pixels were RGB, a decoder that knows only the format gives BGR
-            format=f"rgb8; {image_format} compressed bgr8",
-            data=np.asarray(data).reshape(-1),
-        ),
-        COMPRESSED_IMAGE,
-    )
-
-
-def to_image(message: Any) -> ImageArray:
-    """Return the RGB pixels of a decoded `Image` or `CompressedImage` message, shape (height, width, 3), uint8.
-
-    Raises:
-        EpisodeError: the encoding is not dense rgb8, JPEG or PNG, or the bytes do not fit it.
-    """
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    if not hasattr(message, "encoding"):
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if _is_reasonable(data) else None
-        if pixels is None:
-            raise EpisodeError(
-                f"a compressed image of format {message.format!r} and {data.size} bytes is not readable, or has more "
-                f"than {MAX_PIXELS} pixels"
-            )
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    height, width = message.height, message.width
-    if message.encoding != "rgb8" or message.step != 3 * width or data.size != 3 * height * width or not data.size:
-        raise EpisodeError(
-            f"encoding {message.encoding}, {data.size} bytes in rows of {message.step} for {width}x{height} px; only "
-            "dense rgb8 is read"
-        )
-    return data.reshape(height, width, 3)
-
-
 def encode_state(state: ArmState) -> bytes:
     """Return an arm state as `ArmState`.
 
@@ -163,9 +67,9 @@ def encode_state(state: ArmState) -> bytes:
     if len(joints) != 1 or joints[0] == 0:
         raise EpisodeError(f"joint_positions must have shape (joints,) with at least one, got {joints}")
     return encode(
-        _message(
+        make_message(
             ARM_STATE,
-            header=_header(state.stamp_ns, BASE_FRAME),
+            header=make_header(state.stamp_ns, BASE_FRAME),
             joint_positions=_vector("joint_positions", state.joint_positions, joints[0]),
             joint_velocities=_vector("joint_velocities", state.joint_velocities, joints[0]),
             pose=_pose(state.T_base_tcp),
@@ -187,9 +91,9 @@ def encode_executed(step: ExecutedStep, executed_at_ns: int) -> bytes:
     if not np.isfinite(executed).all():
         raise EpisodeError(f"executed step must be finite, got {executed}")
     return encode(
-        _message(
+        make_message(
             EXECUTED,
-            header=_header(step.stamp_ns, BASE_FRAME),
+            header=make_header(step.stamp_ns, BASE_FRAME),
             sequence=step.sequence,
             source=int(step.source),
             requested=_vector("requested", step.requested, STEP_SIZE),
@@ -204,9 +108,9 @@ def encode_executed(step: ExecutedStep, executed_at_ns: int) -> bytes:
 def encode_status(stamp_ns: int, status: TaskStatus) -> bytes:
     """Return the ground truth of a task at `stamp_ns` [ns] as `TaskStatus`."""
     return encode(
-        _message(
+        make_message(
             STATUS,
-            header=_header(stamp_ns, ""),
+            header=make_header(stamp_ns, ""),
             success=bool(status.success),
             progress=float(status.progress),
             failure=status.failure,
@@ -218,9 +122,9 @@ def encode_status(stamp_ns: int, status: TaskStatus) -> bytes:
 def encode_command(command: StepCommand) -> bytes:
     """Return a step on its way as `ArmCommand`."""
     return encode(
-        _message(
+        make_message(
             COMMAND,
-            header=_header(command.stamp_ns, BASE_FRAME),
+            header=make_header(command.stamp_ns, BASE_FRAME),
             sequence=command.sequence,
             source=int(command.source),
             step=_vector("step", command.step, STEP_SIZE),
@@ -240,11 +144,11 @@ def encode_chunk(chunk: ActionChunk, policy: str, inference_s: float, inputs: Ob
     if steps.ndim != 2 or steps.shape[1] != STEP_SIZE or steps.shape[0] == 0:
         raise EpisodeError(f"chunk steps must have shape (length, {STEP_SIZE}) with at least one, got {steps.shape}")
     seconds, nanoseconds = divmod(chunk.period_ns, NS_PER_S)
-    period = _message("builtin_interfaces/msg/Duration", sec=seconds, nanosec=nanoseconds)
+    period = make_message("builtin_interfaces/msg/Duration", sec=seconds, nanosec=nanoseconds)
     return encode(
-        _message(
+        make_message(
             CHUNK,
-            header=_header(chunk.stamp_ns, BASE_FRAME),
+            header=make_header(chunk.stamp_ns, BASE_FRAME),
             period=period,
             length=steps.shape[0],
             steps=np.ascontiguousarray(steps).reshape(-1),
@@ -327,25 +231,8 @@ def to_inputs(message: Any) -> ObservationInputs | None:
     return ObservationInputs(frames, state_ns, keys, int(message.images_crc), int(message.state_crc))
 
 
-def _is_reasonable(data: ImageArray) -> bool:
-    """Return whether the size that a compressed image tells is one that a camera has; nothing is decoded."""
-    try:
-        with PilImage.open(io.BytesIO(data.tobytes())) as image:
-            return image.width * image.height <= MAX_PIXELS
-    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError):
-        return False
-
-
-def _checked_image(camera: str, frame: Frame) -> ImageArray:
-    image = frame.image
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
-        raise EpisodeError(
-            f"camera '{camera}': image must be uint8 of shape (height, width, 3), got {image.dtype} {image.shape}"
-        )
-    return image
-
-
-def _message(name: str, **fields: Any) -> object:
+def make_message(name: str, **fields: Any) -> object:
+    """Return a message of the type `name` with these fields, ready to be coded."""
     kind: Any = typestore().types[name]
     return kind(**fields)
 
@@ -354,20 +241,25 @@ def _time(stamp_ns: int) -> object:
     if not 0 <= stamp_ns <= MAX_STAMP_NS:
         raise EpisodeError(f"stamp must be in [0, {MAX_STAMP_NS}] ns to fit a ROS time, got {stamp_ns}")
     seconds, nanoseconds = divmod(int(stamp_ns), NS_PER_S)
-    return _message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+    return make_message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
 
 
-def _header(stamp_ns: int, frame_id: str) -> object:
-    return _message("std_msgs/msg/Header", stamp=_time(stamp_ns), frame_id=frame_id)
+def make_header(stamp_ns: int, frame_id: str) -> object:
+    """Return a header.
+
+    Raises:
+        EpisodeError: the stamp [ns] is not a ROS time.
+    """
+    return make_message("std_msgs/msg/Header", stamp=_time(stamp_ns), frame_id=frame_id)
 
 
 def _pose(pose: Pose) -> object:
     x, y, z = (float(v) for v in _vector("position", pose.position, 3))
     qx, qy, qz, qw = (float(v) for v in _vector("quaternion_xyzw", pose.quaternion_xyzw, 4))
-    return _message(
+    return make_message(
         "geometry_msgs/msg/Pose",
-        position=_message("geometry_msgs/msg/Point", x=x, y=y, z=z),
-        orientation=_message("geometry_msgs/msg/Quaternion", x=qx, y=qy, z=qz, w=qw),
+        position=make_message("geometry_msgs/msg/Point", x=x, y=y, z=z),
+        orientation=make_message("geometry_msgs/msg/Quaternion", x=qx, y=qy, z=qz, w=qw),
     )
 
 

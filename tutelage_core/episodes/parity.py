@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage_core.contract import state_vectors
-from tutelage_core.episodes import messages
+from tutelage_core.episodes import messages, pictures
 from tutelage_core.episodes.manifest import EPISODE_FILE, read_checked, read_manifest
 from tutelage_core.episodes.topics import Topic, read_topics
 from tutelage_core.types import ActionChunk, FloatArray, ImageArray, Observation, ObservationInputs
@@ -139,7 +139,7 @@ def _rebuilt(stamp_ns: int, inputs: ObservationInputs, topics: Mapping[str, Topi
         found = next((topics[name].at(frame_ns) for name in names if name in topics), None)
         if found is None:
             return None
-        images[camera] = messages.to_image(found)
+        images[camera] = pictures.to_image(found)
     states = topics.get(messages.ARM_STATE_TOPIC)
     state = None if states is None else states.at(inputs.state_stamp_ns)
     if state is None:

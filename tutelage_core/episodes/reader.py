@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage_core.contract import STATE_KEYS, RobotContract, state_vectors
-from tutelage_core.episodes import messages
+from tutelage_core.episodes import messages, pictures
 from tutelage_core.episodes.manifest import EPISODE_FILE, EpisodeMetadata, read_checked, read_manifest
 from tutelage_core.episodes.topics import IntArray, Topic, read_topics
 from tutelage_core.errors import EpisodeError, UnknownNameError
@@ -196,7 +196,7 @@ def _check_sizes(path: Path, images: dict[str, ImageArray], contract: RobotContr
 
 def _pixels(topic: Topic, message: Any) -> ImageArray:
     try:
-        return messages.to_image(message)
+        return pictures.to_image(message)
     except EpisodeError as error:
         raise EpisodeError(f"{topic.path}: {topic.name}: {error}") from error
 

@@ -9,7 +9,7 @@ from typing import IO, cast
 
 from mcap.writer import CompressionType, Writer
 
-from tutelage_core.episodes import messages
+from tutelage_core.episodes import messages, pictures
 from tutelage_core.episodes.claim import Claim
 from tutelage_core.episodes.hashed_file import HashedFile
 from tutelage_core.episodes.manifest import (
@@ -114,10 +114,10 @@ class EpisodeWriter:
         """
         self.check_image(camera, frame)
         if self.image_format == "raw":
-            kind, data = messages.IMAGE, messages.encode_image(camera, frame)
+            kind, data = messages.IMAGE, pictures.encode_image(camera, frame)
         else:
             kind = messages.COMPRESSED_IMAGE
-            data = messages.encode_compressed_image(camera, frame, self.image_format)
+            data = pictures.encode_compressed_image(camera, frame, self.image_format)
         topic = messages.image_topic(camera, self.image_format)
         self.write(topic, kind, frame.stamp_ns, data, frame.sequence)
 

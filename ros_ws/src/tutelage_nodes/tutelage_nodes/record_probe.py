@@ -88,6 +88,11 @@ class RecordProbe(Node):
                     due[topic] += 1.0 / rate_hz
             time.sleep(max(min(due.values()) - time.monotonic(), 0.0))
 
+    def send_pictures(self) -> None:
+        """Send one more picture of each camera: a recording is closed once they are past its last step."""
+        for topic in self._images:
+            self._send(topic)
+
     def ask(self, episode: str, *, is_open: bool, steps: int = 0) -> RecordEpisode.Response:
         """Open or close a recording and return the recorder's answer."""
         now_ns = self.get_clock().now().nanoseconds
@@ -142,6 +147,7 @@ def probe(arguments: Sequence[str]) -> int:
             node.sent.clear()
             if opened.accepted:
                 node.send_for(settings.seconds)
+                node.send_pictures()
                 closed = node.ask(name, is_open=False, steps=node.sent.get(topics.ARM_EXECUTED, 0))
                 said = {"episode": name, "sent": node.sent, "path": closed.path, "message": closed.message}
             else:

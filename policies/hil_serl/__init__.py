@@ -1,0 +1,1 @@
+"""HIL-SERL: soft actor-critic from images, demonstrations and a person's corrections."""
