@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tutelage_core.config import to_mapping
-from tutelage_core.episodes.labels import LABELS_FILE, Label, RewardScores, read_labels
+from tutelage_core.episodes.labels import LABELS_FILE, Label, read_labels, shortened
 from tutelage_core.episodes.manifest import PARTIAL_SUFFIX, write_synced
 from tutelage_core.errors import ConfigurationError
 
@@ -45,12 +45,9 @@ def carry_labels(source: Path, fresh: Path, all_ns: Sequence[int], kept_ns: Sequ
 
 def _shortened(label: Label, mask: list[bool]) -> Label | None:
     """Return the label with rewards for the kept periods only; without them where they cannot be matched."""
-    rewards = label.rewards
-    if rewards is None:
-        return label
-    fits = len(rewards.values) == len(mask)
-    values = tuple(value for value, stays in zip(rewards.values, mask, strict=False) if stays)
+    if label.rewards is None or len(label.rewards.values) == len(mask):
+        return shortened(label, mask)
     try:
-        return replace(label, rewards=RewardScores(rewards.model, values) if fits else None)
+        return replace(label, rewards=None)
     except ConfigurationError:  # it said nothing else
         return None
