@@ -178,6 +178,7 @@ class LearnerConfig:
         precision: one of `PRECISIONS`, of the big matrix products. Weights, moments, norms, values and losses are
             float32 in any case. bfloat16 is slower on processors without AMX.
         compile: compile the losses with torch.compile, after a comparison with the plain ones.
+        imitates: the actor imitates people's steps, and nothing is learnt from rewards: HG-DAgger, to compare with.
     """
 
     seed: int = 0
@@ -191,9 +192,15 @@ class LearnerConfig:
     shift_px: int = 4
     precision: str = "float32"
     compile: bool = False
+    imitates: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers with which training cannot run."""
+        if self.imitates and self.demonstration_ratio != 1.0:
+            raise ConfigurationError(
+                f"LearnerConfig: imitation draws people's steps only: demonstration_ratio must be 1, got "
+                f"{self.demonstration_ratio}"
+            )
         _at_least_one(self, ("batch_size", "critic_actor_ratio"))
         for name in ("critic_rate", "actor_rate", "temperature_rate"):
             if not 0.0 < getattr(self, name) < 1.0:

@@ -123,9 +123,12 @@ class Learner:
             self.temperature,
         )
 
-    def update_to_data(self, environment_steps: int) -> float:
-        """Return the updates made per step of the environment; 0 before the first step."""
-        return self.updates / environment_steps if environment_steps > 0 else 0.0
+    def values_of(self, batch: Batch) -> Tensor:
+        """Return what the critics, on average, think of each action of a batch: Q(s, a), shape (batch,)."""
+        self._check(batch)
+        with torch.inference_mode():
+            features = self.values.encode(self.values.encoder.prepare(batch.observed))
+            return self.values.judge(self.values.read(features), batch.action).mean(dim=0)
 
     def acting_state(self) -> dict[str, Tensor]:
         """Return copies of the tensors that an actor needs, by their names in `networks.ActingNetworks`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,19 @@ class Metrics:
     temperature_loss: float
     entropy: float
     temperature: float
+
+
+def mean_metrics(found: Sequence[Metrics]) -> Metrics:
+    """Return the means over calls; a call that did not update the actor says nothing of it. Counters are the newest's.
+
+    Raises:
+        ValueError: there is nothing to take means of.
+    """
+    if not found:
+        raise ValueError("no metrics to take means of")
+    newest = found[-1]
+    means: dict[str, float] = {}
+    for field in fields(Metrics)[2:]:
+        known = [value for m in found if not math.isnan(value := float(getattr(m, field.name)))]
+        means[field.name] = sum(known) / len(known) if known else math.nan
+    return replace(newest, **means)

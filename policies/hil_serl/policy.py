@@ -24,7 +24,7 @@ from tutelage_core.config import to_mapping
 from tutelage_core.contract import NS_PER_S, STATE_KEYS, CameraNeed, PolicySpec
 from tutelage_core.encoders.image import ImageEncoder, build_image_encoder, frozen_digest
 from tutelage_core.errors import CheckpointError, ConfigurationError
-from tutelage_core.types import STEP_SIZE, ActionChunk, FloatArray, Observation
+from tutelage_core.types import STEP_SIZE, ActionChunk, FloatArray, ImageArray, Observation
 
 NAME = "hil_serl"
 """Kind of policy in `PolicySpec.name`."""
@@ -88,6 +88,7 @@ class HilSerlPolicy:
         self._generator = torch.Generator()
         self._origin: EpisodeOrigin | None = None
         self._held_opening: float | None = None
+        self._seen: tuple[Observation, Observed] | None = None
         self.explores = False
         """Whether actions are drawn from the actor (as in training) or are its mode (as in evaluation)."""
 
@@ -102,6 +103,11 @@ class HilSerlPolicy:
         return self._networks
 
     @property
+    def trunk(self) -> ImageEncoder | None:
+        """The frozen trunk that it looks through; None where it sees pixels, or nothing."""
+        return self._trunk
+
+    @property
     def scales(self) -> Scales:
         """What the networks' numbers mean."""
         return self._scales
@@ -111,6 +117,7 @@ class HilSerlPolicy:
         self._generator.manual_seed(seed)
         self._origin = None
         self._held_opening = None
+        self._seen = None
 
     def act(self, window: Sequence[Observation]) -> ActionChunk:
         """Return the step to take from the observation on; see `Policy.act`.
@@ -133,11 +140,13 @@ class HilSerlPolicy:
     def observe(self, obs: Observation) -> Observed:
         """Return the observation as the networks see it and the replay stores it, a batch of one.
 
-        The first one after `reset` is the episode's origin.
+        The first one after `reset` is the episode's origin. One that was just acted upon is not encoded again.
 
         Raises:
             ValueError: see `act`.
         """
+        if self._seen is not None and self._seen[0] is obs:
+            return self._seen[1]
         pixels = [_checked_image(obs, name, need) for name, need in self._spec.cameras.items()]
         try:
             origin = self._state_encoder.origin(obs.state) if self._origin is None else self._origin
@@ -149,10 +158,25 @@ class HilSerlPolicy:
         if pixels and self._trunk is None:
             images = {name: torch.from_numpy(p)[None] for name, p in zip(self._spec.cameras, pixels, strict=True)}
         elif pixels and self._trunk is not None:
-            together = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-            maps = frozen_maps(self._trunk, together, self._networks.config.encoder)
+            maps = self.maps_of(np.stack(pixels))
             images = {name: maps[i : i + 1] for i, name in enumerate(self._spec.cameras)}
-        return Observed(images, torch.from_numpy(state)[None])
+        observed = Observed(images, torch.from_numpy(state)[None])
+        self._seen = (obs, observed)
+        return observed
+
+    def maps_of(self, pixels: ImageArray) -> Tensor:
+        """Return the frozen trunk's maps, as the replay stores them, shape (n, channels, rows, columns), float16.
+
+        Args:
+            pixels: RGB, shape (n, height, width, 3), uint8.
+
+        Raises:
+            ConfigurationError: the policy looks through no frozen trunk.
+        """
+        if self._trunk is None:
+            raise ConfigurationError("HIL-SERL: this policy has no frozen trunk; it stores pixels, or sees no images")
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        return frozen_maps(self._trunk, images, self._networks.config.encoder)
 
     def decide(self, observed: Observed) -> Decision:
         """Return the networks' decision on what `observe` gave; draws it where `explores` is on."""

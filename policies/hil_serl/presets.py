@@ -1,4 +1,4 @@
-"""Named settings: HIL-SERL, RLPD and WSRL. Where each number comes from stands in `config`."""
+"""Named settings: HIL-SERL, RLPD, WSRL, and HG-DAgger to compare with. Sources of the numbers stand in `config`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,17 @@ def wsrl() -> HilSerlConfig:
     )
 
 
-PRESETS: Mapping[str, Callable[[], HilSerlConfig]] = {"hil_serl": hil_serl, "rlpd": rlpd, "wsrl": wsrl}
+def hg_dagger() -> HilSerlConfig:
+    """Return HG-DAgger on the same networks and replay: people's steps are imitated, rewards are not looked at."""
+    return HilSerlConfig(learner=LearnerConfig(demonstration_ratio=1.0, imitates=True))
+
+
+PRESETS: Mapping[str, Callable[[], HilSerlConfig]] = {
+    "hil_serl": hil_serl,
+    "rlpd": rlpd,
+    "wsrl": wsrl,
+    "hg_dagger": hg_dagger,
+}
 """Named settings."""
 
 

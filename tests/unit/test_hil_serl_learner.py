@@ -245,11 +245,16 @@ def test_batch_of_another_robot_is_refused_by_name() -> None:
         learner.update([])
 
 
-def test_update_to_data_ratio_counts_updates_per_step() -> None:
+def test_values_are_the_mean_of_the_critics_for_the_actions_of_the_batch() -> None:
     learner = Learner(SMALL, SHAPE)
-    assert learner.update_to_data(0) == 0.0
-    learner.update(batches(4))
-    assert learner.update_to_data(8) == 0.5
+    (batch,) = batches(1)
+    values = learner.values_of(batch)
+    with torch.no_grad():
+        z = learner.values.encode(learner.values.encoder.prepare(batch.observed))
+        both = learner.values.judge(learner.values.read(z), batch.action)
+    assert values.shape == (len(batch.reward),)
+    assert torch.allclose(values, (both[0] + both[1]) / 2)
+    assert not torch.allclose(values, learner.values_of(batch._replace(action=-batch.action)))
 
 
 def test_bfloat16_products_learn_the_same_within_tolerance() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from tutelage.cli import show, show_data, show_incident, show_sim
+from tutelage.cli import show, show_data, show_incident, show_learning, show_sim
 from tutelage.cli.show_data import DataConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
@@ -20,6 +20,7 @@ from tutelage.runs.replay_incident import ReplayIncidentConfig
 from tutelage.runs.scenes import SimConfig
 from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
+from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
 from tutelage_core.errors import TutelageError
 
@@ -65,6 +66,9 @@ Command = (
     | Annotated[
         TrainTrunkConfig, tyro.conf.subcommand("train-trunk", description="train an image trunk; also: train trunk")
     ]
+    | Annotated[
+        TrainHilSerlConfig, tyro.conf.subcommand("train-hil-serl", description="learn online; also: train hil-serl")
+    ]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
     | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
     | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
@@ -102,8 +106,8 @@ def main() -> None:
 
 def joined_verbs(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with a verb of two words, such as `train trunk`, written as one."""
-    if tuple(arguments[:2]) == ("train", "trunk"):
-        return ["train-trunk", *arguments[2:]]
+    if tuple(arguments[:2]) in {("train", "trunk"), ("train", "hil-serl")}:
+        return [f"train-{arguments[1]}", *arguments[2:]]
     return list(arguments)
 
 
@@ -115,6 +119,8 @@ def _run(command: Command) -> int:
             return show.train(command)
         case TrainTrunkConfig():
             return show.train_trunk(command)
+        case TrainHilSerlConfig():
+            return show_learning.train_hil_serl(command)
         case EvaluateConfig():
             return show.evaluate(command)
         case ShipConfig():

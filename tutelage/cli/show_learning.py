@@ -1,0 +1,26 @@
+"""What a person sees of online learning: a live panel, curves, and the evaluation at the end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from tutelage.learning.curves import draw_run
+from tutelage.learning.live_display import LiveDisplay
+from tutelage.runs import train_hil_serl as training
+from tutelage_core.clock import SteadyClock
+from tutelage_core.contract import load_contract
+
+_console = Console()
+
+
+def train_hil_serl(config: training.TrainHilSerlConfig) -> int:
+    """Learn a task with HIL-SERL, evaluate the policy and draw the curves."""
+    clock = SteadyClock()
+    title = f"HIL-SERL: {config.task}, seed {config.seed}"
+    with LiveDisplay(title, clock, console=_console) as display:
+        policy = training.train_hil_serl(config, clock, display.show, _console.print)
+    if config.evaluation_episodes:
+        _console.print(training.evaluate_run(config).summary())
+    curves = draw_run(config.output, control_rate_hz=load_contract(config.robot).control_rate_hz)
+    _console.print(f"policy: {policy}\ncurves: {curves}")
+    return 0
