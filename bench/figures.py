@@ -29,6 +29,9 @@ TOPICS = (
     "windows",
     "lerobot",
     "hil_serl",
+    "hil_serl_learning",
+    "hil_serl_views",
+    "hil_serl_graph",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

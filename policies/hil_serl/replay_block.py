@@ -94,9 +94,19 @@ def encode_block(
         "relabels": relabels,
     }
     return {
-        STEPS: save_safetensors(_arrays(steps, actors, identity.layout)),
+        STEPS: encode_steps(steps, actors, identity.layout),
         FACTS: json.dumps(facts, indent=2, allow_nan=False).encode(),
     }
+
+
+def encode_steps(
+    steps: Sequence[Step],
+    actors: tuple[str, ...],
+    layout: ObservationLayout,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return steps as safetensors; `actors` are the names that the arrays number, `metadata` goes into the header."""
+    return save_safetensors(_arrays(steps, actors, layout), None if metadata is None else dict(metadata))
 
 
 def decode_facts(data: bytes, path: Path) -> BlockFacts:
@@ -124,25 +134,33 @@ def decode_events(data: bytes, facts: BlockFacts, path: Path) -> list[Step | Rel
     """Return what a block holds, in order; `path` names it in errors.
 
     Raises:
-        CheckpointError: the arrays are not those of a block, or hold what can be no step.
+        CheckpointError: see `decode_steps`.
     """
-    try:
-        arrays = load_safetensors(data)
-    except Exception as error:  # safetensors raises its own Rust-made types
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
-    layout = facts.identity.layout
-    try:
-        count, finals = len(arrays["segment"]), len(arrays["final/state"])
-        _check_shapes(arrays, layout, count, finals)
-        steps = [_step(arrays, row, facts.actors, layout) for row in range(count)]
-    except (KeyError, IndexError, ValueError, TutelageError) as error:
-        raise CheckpointError(f"{path}: not the steps of a replay block: {error!r}") from error
+    steps = decode_steps(data, facts.actors, facts.identity.layout, str(path))
     events: list[Step | Relabel] = []
     begin = 0
     for after, relabel in facts.relabels:
         events += [*steps[begin:after], relabel]
         begin = after
     return events + list(steps[begin:])
+
+
+def decode_steps(data: bytes, actors: tuple[str, ...], layout: ObservationLayout, where: str) -> list[Step]:
+    """Return the steps that `encode_steps` wrote; `where` names them in errors.
+
+    Raises:
+        CheckpointError: the arrays are not those of steps of this layout, or hold what can be no step.
+    """
+    try:
+        arrays = load_safetensors(data)
+    except Exception as error:  # safetensors raises its own Rust-made types
+        raise CheckpointError(f"{where}: not a safetensors file: {error}") from error
+    try:
+        count, finals = len(arrays["segment"]), len(arrays["final/state"])
+        _check_shapes(arrays, layout, count, finals)
+        return [_step(arrays, row, actors, layout) for row in range(count)]
+    except (KeyError, IndexError, ValueError, TutelageError) as error:
+        raise CheckpointError(f"{where}: not steps of this layout: {error!r}") from error
 
 
 def _arrays(steps: Sequence[Step], actors: tuple[str, ...], layout: ObservationLayout) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -188,3 +189,16 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(tmp_path: Pa
     with pytest.raises(TrainingLogError, match="cannot be read"):
         draw_curves({"run": [tmp_path / "none"]}, tmp_path / "pictures" / "a.png", control_rate_hz=10.0)
     assert not (tmp_path / "pictures").exists()
+
+
+def test_losses_that_fall_by_decades_are_all_within_their_logarithmic_field(tmp_path: Path) -> None:
+    with TrainingLog(tmp_path) as log:
+        for number in range(1, 40):
+            log.add(episode(number, True))
+            fallen = dict.fromkeys(("critic_loss", "grasp_loss"), 10.0 ** (-number / 10))
+            log.add(replace(report(number, 0.5), **fallen))
+    (axes,) = (axes for axes in portrait(tmp_path, RATE_HZ).axes if axes.get_title() == "losses")
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == "log"
+    assert low < 10.0**-3.9
+    assert 10.0**-0.1 < high < 10.0

@@ -27,15 +27,17 @@ from tutelage_core.errors import TutelageError
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Watch the shipped policy pick cubes in the twin, through the whole graph, in lock-step.
+    """Watch a shipped policy at work in the twin, through the whole graph, in lock-step.
 
     Attributes:
         policy: name of a shipped checkpoint, or the folder of one.
+        task: task to do.
         episodes: episodes to run.
         output: folder for recordings, film strips and the report page.
     """
 
     policy: str = "bc_pick_cube"
+    task: str = "PickCube"
     episodes: int = 5
     output: Path = Path("runs/demo")
 
@@ -128,7 +130,7 @@ def _run(command: Command) -> int:
         case RunConfig():
             return show.run(command)
         case DemoConfig():
-            return show.demo(command.policy, command.episodes, command.output)
+            return show.demo(command.policy, command.task, command.episodes, command.output)
         case LiveConfig():
             return show.live(command.policy, command.task, command.output)
         case ReplayIncidentConfig():

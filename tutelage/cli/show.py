@@ -60,11 +60,11 @@ def run(config: graph.RunConfig) -> int:
     return 0
 
 
-def demo(policy: str, episodes: int, output: Path) -> int:
+def demo(policy: str, task: str, episodes: int, output: Path) -> int:
     """Run the demonstration in lock-step and write its report page."""
     if (output / "episodes").is_dir():
         shutil.rmtree(output / "episodes")  # the last demonstration's own recordings
-    config = graph.RunConfig(policy=policy, episodes=episodes, output=output, clock="lockstep")
+    config = graph.RunConfig(policy=policy, task=task, episodes=episodes, output=output, clock="lockstep")
     _console.print(f"bringing up the graph: the twin, two cameras, arm, policy '{policy}', session, recorder ...")
     outcomes = graph.run_graph(config, _say)
     _console.print(_table(outcomes))

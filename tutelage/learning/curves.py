@@ -252,10 +252,10 @@ def _finish(axes: Axes, panel: Panel) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         return
+    if panel.log and any(np.any(np.asarray(line.get_ydata(), np.float64) > 0.0) for line in axes.lines):
+        axes.set_yscale("log")  # before the limits: linear ones may reach below 0
     axes.set_ylim(*panel.limits)
     axes.set_xlim(left=-0.02 * axes.get_xlim()[1])
-    if panel.log and any(np.any(np.asarray(line.get_ydata(), np.float64) > 0.0) for line in axes.lines):
-        axes.set_yscale("log")
 
 
 def _count(number: int, noun: str) -> str:

@@ -24,7 +24,7 @@ from sim.twin import Twin
 from tutelage.drivers import Driver, PolicyDriver
 from tutelage.film_strip import FilmStrip
 from tutelage.intervened_driver import IntervenedDriver
-from tutelage.learning.judge import make_judge
+from tutelage.learning.judge import TruthJudge, load_judge
 from tutelage.learning.training_episode import EpisodeSummary, run_training_episode
 from tutelage_core.contract import CameraNeed, RobotContract, load_contract
 from tutelage_core.errors import ConfigurationError, UnknownNameError
@@ -107,7 +107,7 @@ class TwinActor:
             driver = IntervenedDriver(driver, Intervener(self._twin, settings.person))
         self._driver = driver
         self._gate = make_gate(self.contract)
-        self._judge = make_judge(settings.classifier, self._twin)
+        self._judge = load_judge(settings.classifier, self.contract) or TruthJudge(self._twin)
         self._job: Job | None = None
 
     def start(self, job: Job) -> None:

@@ -13,6 +13,9 @@ from tutelage.runs.collect import EVALUATION_SEEDS_FROM
 from tutelage.runs.evaluate import EvaluateConfig, Evaluation, evaluate
 from tutelage_core.errors import ConfigurationError
 
+FOLDERS = ("output", "dataset", "demonstrations", "classifier", "resume")
+"""Settings that say nothing outside of the machine that trained."""
+
 
 @dataclass(frozen=True)
 class ShipConfig:
@@ -30,6 +33,7 @@ class ShipConfig:
     run: Path
     name: str
     data: str
+    script: str = "tutelage train"
     task: str = "PickCube"
     episodes: int = 100
     processes: int = 2
@@ -62,16 +66,23 @@ def ship(config: ShipConfig) -> Evaluation:
 
 def _card(config: ShipConfig, training: dict[str, object], evaluation: Evaluation) -> str:
     low, high = evaluation.interval
-    settings = json.dumps(training, indent=1)
+    settings = json.dumps(_public(training), indent=1)
     return (
         f"# {config.name}\n\n"
         f"- Task: {config.task}, in the twin, from two cameras and the arm's state.\n"
         f"- Data: simulated demonstrations of the scripted expert, made by `{config.data}`.\n"
-        f"- Script: `tutelage train` with the settings below, seed {training.get('seed')}.\n"
+        f"- Script: `{config.script}` with the settings below.\n"
         f"- Score: {evaluation.successes} of {len(evaluation.results)} episodes in the one-process loop "
         f"(95 % Wilson interval {low:.3f} .. {high:.3f}), seeds {EVALUATION_SEEDS_FROM} .. {evaluation.seeds[-1]}; "
-        "no demonstration used these. `python -m bench run policy_pick_cube_successes` measures it again.\n"
+        f"no training used these. `tutelage eval --policy {config.name} --task {config.task}` measures it again.\n"
         "- Licence: Apache-2.0, like the code; trained on nothing but the twin's own pictures.\n"
         "- Limits: knows the twin's first room only; says nothing about a real camera.\n\n"
         f"```json\n{settings}\n```\n"
     )
+
+
+def _public(settings: object) -> object:
+    """Return the settings without the folders of the machine that trained."""
+    if not isinstance(settings, dict):
+        return settings
+    return {key: _public(value) for key, value in settings.items() if key not in FOLDERS}

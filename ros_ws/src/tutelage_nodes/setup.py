@@ -10,6 +10,7 @@ NODES = (
     "policy_node",
     "session_node",
     "recorder_node",
+    "learner_node",
     "foxglove_node",
     "teleop_node",
     "run_episodes",

@@ -13,7 +13,7 @@ from hardware.safety.deadman import Deadman
 from hardware.safety.gate import GateDecision, make_gate
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, load_contract
-from tutelage_core.errors import ArmError, UnknownNameError
+from tutelage_core.errors import ArmError, ConfigurationError, UnknownNameError
 from tutelage_core.types import ArmState, Source
 from tutelage_nodes import convert, topics
 from tutelage_nodes.arm_connection import connect_patiently
@@ -44,6 +44,7 @@ class ArmNodeParameters:
         arm_host: address of the arm's controller, instead of the contract's; empty for that.
         arm_patience_s: an arm whose controller does not answer yet is tried again for so long [s].
         time: wall (ages are measured on the node's clock) or data (on the arm's own stamps: lock-step and fast twin).
+        person: in lock-step: a hand's step waits for the hand's own word for its period, which enables it.
     """
 
     robot: str = "twin"
@@ -52,6 +53,7 @@ class ArmNodeParameters:
     arm_host: str = ""
     arm_patience_s: float = 30.0
     time: str = "wall"
+    person: bool = False
 
 
 class ArmNode(TutelageNode[ArmNodeParameters]):
@@ -67,6 +69,11 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         contract = with_host(load_contract(self.params.robot), self.params.arm_host)
         if self.params.time not in ("wall", "data"):
             raise UnknownNameError("time", self.params.time, ("wall", "data"), "node arm_node")
+        if self.params.person and self.params.time != "data":
+            raise ConfigurationError(
+                "node arm_node: person needs time: data, as lock-step has it: on a robot no step of a hand waits for "
+                f"anything; time is {self.params.time}"
+            )
         self._limits = contract.safety
         self._deadman = Deadman(contract.safety.deadman_timeout_s)
         self._gate = make_gate(contract, self._deadman, armed=False)
@@ -79,6 +86,8 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
         self._state_pub = self.create_publisher(ti.ArmState, topics.ARM_STATE, topics.reliable())
         self._outputs = ArmOutputs(self, contract.arm.joints)
         self._executed_pub = self.create_publisher(ti.ExecutedAction, topics.ARM_EXECUTED, topics.reliable())
+        self._word_ns = -1
+        self._early: ti.ArmCommand | None = None
         self.create_subscription(ti.ArmCommand, topics.ARM_COMMAND, self._on_command, topics.reliable())
         self.create_subscription(ti.TeleopInput, topics.TELEOP, self._on_teleop, topics.reliable())
         self._desk = ArmDesk(
@@ -141,10 +150,11 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             self._box.seal_when_latched(self._gate.latch)
 
     def _on_state(self, state: ArmState) -> None:
+        is_new = self._state is None or state.stamp_ns != self._state.stamp_ns  # in lock-step one may come again
         self._state = state
         self._state_seen_ns = self._steady.now_ns()
         self._box.note_state(state)
-        if self._gate.feel(state) and self._arm is not None:
+        if is_new and self._gate.feel(state) and self._arm is not None:
             self._arm.stop(self._gate.latch)
             self._box.seal_when_latched(self._gate.latch)
         message = convert.to_arm_state_msg(state)
@@ -156,6 +166,9 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
             self.count("commands_before_first_state")
             return
         command = convert.from_arm_command_msg(message)
+        if self.params.person and command.source is Source.HUMAN and command.stamp_ns > self._word_ns:
+            self._early = message  # the enabling key's own message is still on its way here
+            return
         decision = self._gate.admit(command, self._state, self._now_ns(), self._steady.now_ns())
         self._command_seen_ns = self._steady.now_ns()
         self._moving = command.source is not Source.HOLD and not decision.refused
@@ -197,6 +210,10 @@ class ArmNode(TutelageNode[ArmNodeParameters]):
 
     def _on_teleop(self, message: ti.TeleopInput) -> None:
         self._deadman.see(message.deadman, self._steady.now_ns())
+        self._word_ns = convert.to_ns(message.header.stamp)
+        early, self._early = self._early, None
+        if early is not None:
+            self._on_command(early)
 
 
 def main() -> None:

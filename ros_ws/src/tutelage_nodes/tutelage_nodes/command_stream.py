@@ -17,6 +17,7 @@ from tutelage_nodes import convert, topics
 from tutelage_nodes.drive import Drive
 from tutelage_nodes.episode_runner import Episode
 from tutelage_nodes.hand import Hand
+from tutelage_nodes.lockstep_hand import LockstepHand
 from tutelage_nodes.node import TutelageNode
 from tutelage_nodes.peers import Peers
 from tutelage_nodes.stages import Stages
@@ -39,7 +40,7 @@ class CommandStream:
         contract: RobotContract,
         clock: Clock,
         session: Session,
-        hand: Hand,
+        hand: Hand | LockstepHand,
         peers: Peers,
         *,
         sender: str,
@@ -115,6 +116,13 @@ class CommandStream:
         """Forget what was planned: somebody else drives from now on."""
         self._drive.arbiter.hand_over()
 
+    def hand_back(self) -> None:
+        """Let the policy come to full speed again; its chunk for this observation is of after the hand let go."""
+        chunk = self._drive.chunks.chunk
+        self._drive.arbiter.hand_over()
+        if chunk is not None:
+            self._drive.chunks.add(chunk)
+
     def follow_phrase(self, phrase: str) -> None:
         """Count what the policy does on this phrase as a person's correction."""
         self._drive.arbiter.set_phrase(phrase)
@@ -158,13 +166,13 @@ class CommandStream:
         if stamp_ns > self._state_ns:
             self._state_ns = stamp_ns
             self._stages.event("observation", {"executed": "world"})
-        self._pulse_lockstep()
+        self.pulse_lockstep()
 
     def _on_status(self, message: ti.TaskStatus) -> None:
         self._status, self._status_ns = message, convert.to_ns(message.header.stamp)
         if not self._lockstep:
             self._drives()
-        self._pulse_lockstep()
+        self.pulse_lockstep()
 
     def _on_chunk(self, message: ti.ActionChunk) -> None:
         try:
@@ -182,7 +190,7 @@ class CommandStream:
         self._stages.event("chunk", {"observation": "policy"})
         self._stages.add("inference", message.inference_s * 1e3)
         if self._lockstep:
-            self._pulse_lockstep()
+            self.pulse_lockstep()
         elif self._drives():
             self._send(self._drive.pulse.due_for_chunk())
 
@@ -202,9 +210,11 @@ class CommandStream:
         """Return the time on the clock of stamps [ns]: the node's own, or in simulated time the newest state's."""
         return self._node.get_clock().now().nanoseconds if self._speed == 1.0 else self._state_ns
 
-    def _pulse_lockstep(self) -> None:
-        """Answer the observation at hand once arm state, ground truth and chunk of its instant are all there."""
+    def pulse_lockstep(self) -> None:
+        """Answer the observation at hand once arm state, ground truth, chunk and hand of its instant are all there."""
         if not self._lockstep or self._status_ns != self._state_ns:
+            return
+        if isinstance(self._hand, LockstepHand) and self._hand.stamp_ns != self._state_ns:
             return
         if self._state_ns >= self._episode().not_before_ns and self._drives():
             self._send(self._drive.pulse.due_for_observation(self._state_ns))

@@ -88,6 +88,7 @@ class EpisodeRunner:
         self._node, self._session, self._setup = node, session, setup
         self._prepare, self._begin, self._publish_state = prepare, begin, publish_state
         self._scene_needed = scene_needed
+        self._asked: ServerGoalHandle | None = None
         self._server = ActionServer(
             node,
             RunEpisode,
@@ -97,6 +98,11 @@ class EpisodeRunner:
             cancel_callback=lambda _: CancelResponse.ACCEPT,
             result_timeout=RESULT_KEPT_S,
         )
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the episode that was asked for last is not wanted any more."""
+        return self._asked is not None and self._asked.is_cancel_requested
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -121,6 +127,7 @@ class EpisodeRunner:
 
     async def _run(self, handle: ServerGoalHandle) -> RunEpisode.Result:
         goal: RunEpisode.Goal = handle.request
+        self._asked = handle
         goal.task = goal.task or self.task
         self.episode = episode = Episode(goal=goal, instruction=goal.task)
         self._session.apply(DriveEvent.RESET_BEGUN)

@@ -36,6 +36,11 @@ READY_TRIES = 1
 NOT_CONNECTED = "not connected"
 """An answer that begins so means: ask again."""
 
+WAIT = "wait"
+"""An answer that begins so means: ask again, however long it takes; a person may break the waiting off."""
+
+WAIT_PAUSE_S = 0.02
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -66,15 +71,18 @@ def to_answer(result: EpisodeResult, message: str) -> RunEpisode.Result:
 class EpisodeSetup:
     """Calls scene, arm, policy and recorder in their order."""
 
-    def __init__(self, node: Node, sender: str, is_heard: Callable[[], bool]) -> None:
+    def __init__(
+        self, node: Node, sender: str, is_heard: Callable[[], bool], goes_on_waiting: Callable[[str], bool]
+    ) -> None:
         """Make the service clients on `node`.
 
         Args:
             node: whose they are.
             sender: name under which it commands the arm.
             is_heard: tells whether the arm listens to its commands.
+            goes_on_waiting: takes what a node waits for, again and again; returns False once the waiting is broken off.
         """
-        self._node, self._sender, self._is_heard = node, sender, is_heard
+        self._node, self._sender, self._is_heard, self._goes_on_waiting = node, sender, is_heard, goes_on_waiting
         self._scene = node.create_client(ResetScene, topics.TWIN_RESET_SCENE)
         self._arm = node.create_client(Command, topics.ARM_EVENT)
         self._policy = node.create_client(ResetPolicy, topics.POLICY_RESET)
@@ -190,12 +198,17 @@ class EpisodeSetup:
         return answer.path if answer.accepted else f"recorder_node: {answer.message}"
 
     async def _ask_until_accepted(self, client: Client, request: Any) -> Any:
-        """Ask again while the node says that it is not connected yet: discovery is not instantaneous."""
-        for _ in range(CONNECT_TRIES):
+        """Ask again while the node says that it waits, or is not connected yet: discovery is not instantaneous."""
+        tries = 0
+        while tries < CONNECT_TRIES:
             answer = await self._ask(client, request)
-            if answer.accepted or not answer.message.startswith(NOT_CONNECTED):
+            waits = answer.message.startswith(WAIT)
+            if answer.accepted or not (waits or answer.message.startswith(NOT_CONNECTED)):
                 break
-            await self._pause(CONNECT_PAUSE_S)
+            if waits and not self._goes_on_waiting(answer.message):
+                break
+            tries += not waits
+            await self._pause(WAIT_PAUSE_S if waits else CONNECT_PAUSE_S)
         return answer
 
     async def _ask(self, client: Client, request: Any, tries: int = CALL_TRIES) -> Any:

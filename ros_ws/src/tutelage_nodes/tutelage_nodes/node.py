@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import sys
 import threading
+import traceback
 from typing import Any, Generic, TypeVar
 
 import rclpy
@@ -110,6 +111,9 @@ class TutelageNode(LifecycleNode, Generic[P]):
             self.setup()
         except TutelageError as error:
             self.get_logger().fatal(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception:  # rclpy would end the transition without a word
+            self.get_logger().fatal(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self.create_service(Trigger, topics.ready(self.get_name()), self._on_ready)

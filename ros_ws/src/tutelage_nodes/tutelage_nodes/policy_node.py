@@ -5,40 +5,35 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-import numpy as np
 import torch
 from sensor_msgs.msg import Image
 from tutelage_interfaces import msg as ti
-from tutelage_interfaces.srv import Command, ResetPolicy, Sentence
+from tutelage_interfaces.srv import ResetPolicy, Sentence
 
-from policies.policy import Correctable, Policy
-from policies.registry import find_checkpoint, load_policy
+from policies.hil_serl.stored_views import ViewsConfig
+from policies.policy import Correctable
 from tutelage_core.assembler import ObservationAssembler
-from tutelage_core.camera_watch import CameraWatch, CameraWatchSettings
+from tutelage_core.camera_watch import CameraWatchSettings
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
-from tutelage_core.contract import NS_PER_S, STATE_KEYS, check_fit, load_contract
+from tutelage_core.contract import NS_PER_S, RobotContract, check_fit, load_contract
 from tutelage_core.episodes.parity import inputs_of
-from tutelage_core.sealed_folder import seal_of
-from tutelage_core.session import DriveEvent, DriveState
+from tutelage_core.session import DriveState
 from tutelage_core.types import ArmState, Observation
 from tutelage_core.window import ObservationWindow
 from tutelage_nodes import convert, topics
-from tutelage_nodes.episode_setup import NOT_CONNECTED
+from tutelage_nodes.camera_lookout import CameraLookout
+from tutelage_nodes.episode_setup import NOT_CONNECTED, WAIT
+from tutelage_nodes.experience import Experience, ExperienceSettings
 from tutelage_nodes.faults import FaultInjector
 from tutelage_nodes.heartbeat import Heartbeat
 from tutelage_nodes.node import TutelageNode, run_node
+from tutelage_nodes.policy_loading import load_patiently, warm_up
 
-WARM_UP_THOUGHTS = 5
 RECENT_THOUGHTS = 50
 """Over so many the published mean of the thinking time is taken."""
-
-LOOK_S = 0.01
-"""How often the cameras are looked after [s]."""
-
-STALL_S = 0.05
-"""Between two looks so far apart this node itself stood still: pictures may wait in its queue [s]."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,14 @@ class PolicyNodeParameters:
         reliable_images: ask for every frame (lock-step) and not only for the newest one.
         camera_pause_s: without a picture for so long the policy may not drive [s, steady]; a slow camera needs more.
         camera_end_s: and for so long, the episode ends [s, steady].
+        learn_as: name of this actor; the policy then learns online, and `learner_node` has to run. Empty: it does not.
+        outbox: folder of the steps that the learner does not have yet.
+        weights_when: `episode` takes new weights when an episode begins, `now` when they come.
+        learner_domain: ROS domain of the learner; -1 for that of this node.
+        views: maps that are stored of each picture, the plain one among them; as the learner's.
+        shift_px: random shift of the others each way [px].
+        in_step: think only when what was executed before is known; in lock-step.
+        policy_patience_s: an actor waits for so long for its policy to be written by the learner [s].
     """
 
     robot: str = "twin"
@@ -64,6 +67,14 @@ class PolicyNodeParameters:
     watch_cameras: bool = True
     camera_pause_s: float = CameraWatchSettings.pause_s
     camera_end_s: float = CameraWatchSettings.end_s
+    learn_as: str = ""
+    outbox: str = "runs/outbox"
+    weights_when: str = "episode"
+    learner_domain: int = -1
+    views: int = ViewsConfig.views
+    shift_px: int = ViewsConfig.shift_px
+    in_step: bool = False
+    policy_patience_s: float = 300.0
 
 
 class PolicyNode(TutelageNode[PolicyNodeParameters]):
@@ -72,14 +83,15 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
     def __init__(self) -> None:
         """Declare the parameters."""
         super().__init__("policy_node", PolicyNodeParameters)
+        self._heartbeat: Heartbeat | None = None
+        self._experience: Experience | None = None
 
     def setup(self) -> None:
         """Load the checkpoint, refuse it if it does not fit the robot, warm up, open the topics."""
         torch.set_num_threads(self.params.threads)
         contract = load_contract(self.params.robot)
-        folder = find_checkpoint(self.params.policy)
-        self._policy: Policy = load_policy(folder)
-        self._seal = seal_of(folder)
+        patience_s = self.params.policy_patience_s if self.params.learn_as else 0.0
+        self._policy, self._seal = load_patiently(self.params.policy, patience_s, self.get_logger())
         spec = self._policy.spec
         check_fit(spec, contract)
         self._steady = SteadyClock()
@@ -88,7 +100,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._assembler = ObservationAssembler(
             spec.cameras, spec.state_keys, round(self.params.sync_tolerance_s * NS_PER_S)
         )
-        self._warm_up()
+        warm_up(self._policy)
         self._active, self._not_before_ns = False, 0
         self._waiting: Observation | None = None
         self._thought_s: deque[float] = deque(maxlen=RECENT_THOUGHTS)
@@ -98,61 +110,50 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera), quality)
         self._faults = FaultInjector(self, "policy", "steps")
         self._heartbeat = Heartbeat(self, self._steady)
-        patience = CameraWatchSettings(self.params.camera_pause_s, self.params.camera_end_s)
-        self._looked_ns, self._let_pass = self._steady.now_ns(), False
-        self._watches = {camera: CameraWatch(camera, patience, self._looked_ns) for camera in spec.cameras}
-        self._session = self.create_client(Command, topics.SESSION_EVENT)
-        self._reported = self._trouble = ""
-        if self.params.watch_cameras:
-            self.create_timer(LOOK_S, self._look)
+        self._lookout = CameraLookout(
+            self,
+            spec.cameras,
+            CameraWatchSettings(self.params.camera_pause_s, self.params.camera_end_s),
+            self._steady,
+            watches=self.params.watch_cameras,
+            is_active=lambda: self._active,
+        )
+        self._experience = self._make_experience(contract) if self.params.learn_as else None
         self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
         self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
         self.create_service(ResetPolicy, topics.POLICY_RESET, self._on_reset)
         self.create_service(Sentence, topics.POLICY_CORRECT, self._on_correct)
 
-    def _warm_up(self) -> None:
-        """Think a few times about nothing: a network's first thoughts take many times as long as the later ones."""
-        spec = self._policy.spec
-        images = {name: np.zeros((need.height, need.width, 3), dtype=np.uint8) for name, need in spec.cameras.items()}
-        nothing = Observation(0, images, {key: np.zeros(STATE_KEYS[key]) for key in spec.state_keys})
-        self._policy.reset("", 0)
-        for _ in range(WARM_UP_THOUGHTS):
-            self._policy.act((nothing,) * spec.history)
+    def _make_experience(self, contract: RobotContract) -> Experience:
+        params = self.params
+        domain = None if params.learner_domain < 0 else params.learner_domain
+        views = ViewsConfig(params.views, params.shift_px)
+        settings = ExperienceSettings(
+            params.learn_as, Path(params.outbox), params.weights_when, domain, views, params.in_step
+        )
+        return Experience(self, self._policy, contract, settings, self._steady, self._think_about)
 
     def teardown(self) -> None:
-        """End the heartbeat."""
-        self._heartbeat.stop()
-
-    def _look(self) -> None:
-        """Pause the session when a camera is lost, and end the episode when it stays so."""
-        now_ns = self._steady.now_ns()
-        stalled, self._looked_ns = now_ns - self._looked_ns > STALL_S * NS_PER_S, now_ns
-        self._let_pass = stalled and not self._let_pass
-        if self._let_pass:
-            return  # what came meanwhile is seen first; but not twice in a row, or a busy node would never look
-        troubles = [watch.trouble(now_ns) for watch in self._watches.values()]
-        self._trouble = next((said for said, _ in troubles if said), "")
-        if not self._active or not self._trouble:
-            return
-        event = DriveEvent.EPISODE_ENDED if any(ends for _, ends in troubles) else DriveEvent.PAUSE
-        if event != self._reported:
-            self._reported = event
-            self.get_logger().error(self._trouble)
-            self._session.call_async(Command.Request(event=event, reason=self._trouble, sender=self.get_name()))
+        """End the heartbeat, and leave the learner."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        if self._experience is not None:
+            self._experience.close()
 
     def missing(self) -> list[str]:
         """Name the cameras that are silent or frozen."""
-        return [self._trouble] if self._trouble else []
+        return [self._lookout.trouble] if self._lookout.trouble else []
 
     def diagnose(self) -> tuple[bool, str, dict[str, object]]:
         """Say how long the policy thinks."""
         recent = self._thought_s
         mean_ms = 1e3 * sum(recent) / len(recent) if recent else 0.0
-        return (
-            not self._trouble,
-            self._trouble or ("driving" if self._active else "idle"),
-            {"inference_ms": round(mean_ms, 2), "chunks": self.counters.get("chunks", 0)},
-        )
+        values: dict[str, object] = {"inference_ms": round(mean_ms, 2), "chunks": self.counters.get("chunks", 0)}
+        trouble = self._lookout.trouble
+        if self._experience is not None:
+            learning, more = self._experience.diagnose()
+            trouble, values = trouble or learning, values | more
+        return not trouble, trouble or ("driving" if self._active else "idle"), values
 
     def _on_image(self, camera: str, message: Image) -> None:
         try:
@@ -161,20 +162,26 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             self.count("bad_images")
             self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
             return
-        self._watches[camera].see(frame.image, self._steady.now_ns())
+        self._lookout.see(camera, frame.image)
         self._consider(self._assembler.add_frame(camera, frame))
 
     def _on_state(self, message: ti.ArmState) -> None:
         state: ArmState = convert.from_arm_state_msg(message)
-        for watch in self._watches.values():
-            watch.move(state.T_base_tcp.position)
+        self._lookout.move(state.T_base_tcp.position)
         self._consider(self._assembler.add_state(state))
 
     def _consider(self, observation: Observation | None) -> None:
         if observation is None:
             return
+        if self._experience is not None:
+            self._experience.see(observation)
         if not self._active:
             self._waiting = observation
+        elif self._experience is None or self._experience.admits(observation):
+            self._think_about(observation)
+
+    def _think_about(self, observation: Observation) -> None:
+        if not self._active:
             return
         window = self._window.push(observation)
         if not self._chunks.wants_chunk(observation.stamp_ns):
@@ -191,10 +198,10 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
     def _on_session(self, message: ti.SessionState) -> None:
         # no episode, or one without us: do not heat the room
         begins, self._active = not self._active, bool(message.episode) and message.driver != "hand"
-        if message.state == DriveState.AUTONOMOUS and (begins or self._reported):
-            self._reported = ""
-            for watch in self._watches.values():
-                watch.restart(self._steady.now_ns())
+        if self._experience is not None:
+            self._experience.hear_session(message)
+        if message.state == DriveState.AUTONOMOUS and (begins or self._lookout.has_reported):
+            self._lookout.restart()
         if not self._active:
             return
         # begin with the observation that came while nobody asked
@@ -207,6 +214,11 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
             response.message = f"{NOT_CONNECTED}: nobody listens on {topics.POLICY_CHUNK}"
             return response
         self._not_before_ns = convert.to_ns(request.not_before)
+        if self._experience is not None:
+            if objection := self._experience.objection():
+                response.message = f"{WAIT}: {objection}"
+                return response
+            self._experience.begin(request.seed, self._not_before_ns)
         # not active until the session says that the episode runs
         self._active, self._waiting = False, self._assembler.restart(self._not_before_ns)
         self._window.clear()

@@ -7,17 +7,28 @@ import dataclasses
 import itertools
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from std_srvs.srv import Trigger
+from tutelage_interfaces import msg as ti
 from tutelage_interfaces.action import RunEpisode
+from tutelage_interfaces.srv import Command, ResetScene
 
 from tutelage_core.errors import TutelageError
+from tutelage_core.session import DriveEvent, DriveState
 from tutelage_nodes import topics
+
+ANSWER_S = 2.0
+LOOK_S = 0.2
+"""How often a running episode is looked after [s]."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,12 @@ class SessionClient:
         """Talk through `node`."""
         self._node = node
         self._client = ActionClient(node, RunEpisode, topics.RUN_EPISODE)
+        self._scene = node.create_client(ResetScene, topics.TWIN_RESET_SCENE)
+        self._stop = node.create_client(Trigger, topics.SESSION_STOP)
+        self._reset = node.create_client(Trigger, topics.SESSION_RESET)
+        self._event = node.create_client(Command, topics.SESSION_EVENT)
+        self._state = ti.SessionState()
+        node.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_state, topics.latched())
 
     def wait_for_session(self, timeout_s: float) -> None:
         """Wait until the session answers.
@@ -52,8 +69,8 @@ class SessionClient:
         if not self._client.wait_for_server(timeout_s):
             raise TutelageError(f"no session answers on {topics.RUN_EPISODE} within {timeout_s:g} s: is the graph up?")
 
-    def run(self, goal: RunEpisode.Goal, timeout_s: float) -> Outcome:
-        """Run one episode.
+    def run(self, goal: RunEpisode.Goal, timeout_s: float, *, end_without_policy: bool = False) -> Outcome:
+        """Run one episode; with `end_without_policy` one whose policy has died is ended, and not waited for.
 
         Raises:
             TutelageError: the goal is rejected, or there is no result within `timeout_s` [s].
@@ -64,7 +81,11 @@ class SessionClient:
         if handle is None or not handle.accepted:
             raise TutelageError("the session rejects the episode: it is stopped, or another episode runs")
         finished = handle.get_result_async()
-        rclpy.spin_until_future_complete(self._node, finished, timeout_sec=timeout_s)
+        end_s = time.monotonic() + timeout_s
+        while not finished.done() and time.monotonic() < end_s:
+            rclpy.spin_until_future_complete(self._node, finished, timeout_sec=LOOK_S)
+            if end_without_policy and self._policy_has_died(goal.episode):
+                self._event.call_async(Command.Request(event=DriveEvent.EPISODE_ENDED, reason="its policy has died"))
         answer = finished.result()
         if answer is None:
             handle.cancel_goal_async()
@@ -82,6 +103,37 @@ class SessionClient:
             dict(zip(result.stages, result.stage_ms, strict=True)),
         )
 
+    def clear_stop(self, task: str, seed: int, timeout_s: float) -> None:
+        """Set the twin's scene anew and leave a stop, as a person would at a robot who has cleared its way.
+
+        Raises:
+            TutelageError: the stop cannot be cleared within `timeout_s` [s].
+        """
+        end_s = time.monotonic() + timeout_s
+        said = "no answer"
+        while time.monotonic() < end_s:
+            self._call(self._scene, ResetScene.Request(task=task, seed=seed))
+            self._call(self._stop, Trigger.Request())  # the arm's place in the new scene is the one that is held
+            cleared = self._call(self._reset, Trigger.Request())
+            if cleared is not None and cleared.success:
+                return
+            said = cleared.message if cleared is not None else said
+            time.sleep(LOOK_S)
+        raise TutelageError(f"the stop cannot be cleared: {said}")
+
+    def _policy_has_died(self, episode: str) -> bool:
+        state = self._state
+        return state.state == DriveState.PAUSED and state.episode == episode and "policy_node" in state.reason
+
+    def _on_state(self, message: ti.SessionState) -> None:
+        self._state = message
+
+    def _call(self, client: Client, request: Any) -> Any:
+        client.wait_for_service(ANSWER_S)
+        answered = client.call_async(request)
+        rclpy.spin_until_future_complete(self._node, answered, timeout_sec=ANSWER_S)
+        return answered.result()
+
 
 def run_episodes(arguments: Sequence[str]) -> int:
     """Run the episodes that the command line asks for; return 0 unless one could not be run."""
@@ -93,6 +145,15 @@ def run_episodes(arguments: Sequence[str]) -> int:
     parser.add_argument("--prefix", default="", help="record, and name the recordings PREFIX-SEED")
     parser.add_argument(
         "--timeout-s", type=float, default=120.0, help="limit for one episode, and for the session to appear"
+    )
+    parser.add_argument(
+        "--clear-stops", action="store_true", help="in the twin: after a stop set the scene anew, clear it and go on"
+    )
+    parser.add_argument(
+        "--retry-s", type=float, default=0.0, help="ask for so long again for an episode that cannot begin [s]"
+    )
+    parser.add_argument(
+        "--end-without-policy", action="store_true", help="end an episode whose policy has died, and go on"
     )
     settings = parser.parse_args(arguments)
     rclpy.init()
@@ -109,10 +170,16 @@ def run_episodes(arguments: Sequence[str]) -> int:
                 record=bool(settings.prefix),
                 episode=f"{settings.prefix or settings.task}-{seed}",
             )
-            outcome = client.run(goal, settings.timeout_s)
+            end_s = time.monotonic() + settings.retry_s
+            while True:
+                outcome = client.run(goal, settings.timeout_s, end_without_policy=settings.end_without_policy)
+                if outcome.termination != "error" or outcome.steps or time.monotonic() > end_s:
+                    break
             print(json.dumps(dataclasses.asdict(outcome)), flush=True)
             if outcome.termination == "error":
                 return 1
+            if outcome.termination == "stopped" and settings.clear_stops:
+                client.clear_stop(settings.task, seed, settings.timeout_s)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except TutelageError as error:

@@ -18,6 +18,7 @@ from tutelage_nodes.episode_runner import EpisodeRunner
 from tutelage_nodes.episode_setup import EpisodeSetup, Scene
 from tutelage_nodes.hand import Hand
 from tutelage_nodes.home import Home
+from tutelage_nodes.lockstep_hand import LockstepHand
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.operator_desk import OperatorDesk
 from tutelage_nodes.peers import Peers
@@ -37,6 +38,7 @@ class SessionNodeParameters:
         patience_s: without progress for so long an episode ends with an error [s, steady].
         speed: seconds of simulated time per second of the steady clock; 1 for a robot.
         policy_silence_s: a policy that gives no sign of life for so long is dead: the arm holds [s, steady].
+        person: in lock-step: a hand answers each observation, as `twin_node` with `person` does, and is waited for.
     """
 
     robot: str = "twin"
@@ -44,6 +46,7 @@ class SessionNodeParameters:
     patience_s: float = 10.0
     speed: float = 1.0
     policy_silence_s: float = 0.25
+    person: bool = False
 
 
 class SessionNode(TutelageNode[SessionNodeParameters]):
@@ -64,9 +67,15 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         name = f"{self.get_name()}-{os.getpid()}"
         is_twin = contract.arm.driver == "twin"
         self._peers = Peers(self, self._steady, self.params.policy_silence_s, lockstep=self._lockstep)
-        self._setup = EpisodeSetup(self, name, lambda: self._stream.is_heard)
+        self._setup = EpisodeSetup(self, name, lambda: self._stream.is_heard, self._goes_on_waiting)
+        self._waited_for = ""
         period_s = contract.period_ns / NS_PER_S
-        self._hand = Hand(self, self._steady, period_s, contract.safety, self._on_hand)
+        waits_for_hand = self._lockstep and self.params.person
+        self._hand: Hand | LockstepHand = (
+            LockstepHand(self, period_s, contract.safety, self._on_word)
+            if waits_for_hand
+            else Hand(self, self._steady, period_s, contract.safety, self._on_hand)
+        )
         self._state_pub = self.create_publisher(ti.SessionState, topics.SESSION_STATE, topics.latched())
         self._stream = CommandStream(
             self,
@@ -142,7 +151,17 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         self.publish_state(what)
         return self._desk.wait_for_start()
 
+    def _goes_on_waiting(self, why: str) -> bool:
+        """Say what an episode waits for before it begins; return False once a person has broken that off."""
+        if self._session.state is DriveState.STOPPED or self._runner.is_cancelled:
+            return False
+        if why != self._waited_for:
+            self._waited_for = why
+            self.publish_state(why)
+        return True
+
     def _begin(self, scene: Scene) -> None:
+        self._waited_for = ""
         self._peers.note_alive()  # they have just answered
         self._stream.begin(scene.replan_every)
 
@@ -153,6 +172,19 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         elif not self._lockstep and self._runner.episode.runs and self._session.apply(event):
             self.hand_over()
             self.publish_state(why)
+
+    def _on_word(self, held: bool) -> None:
+        """Follow a hand in lock-step: letting go hands back at once, for there is nobody to press a second key."""
+        if self._runner.episode.runs:
+            if held and self._session.state is DriveState.AUTONOMOUS:
+                self._session.apply(DriveEvent.DEADMAN_PRESSED)
+                self.publish_state("the hand takes over")
+            elif not held and self._session.state is DriveState.CORRECTING:
+                self._session.apply(DriveEvent.DEADMAN_RELEASED)
+                self._session.apply(DriveEvent.START)
+                self._stream.hand_back()
+                self.publish_state("the hand lets go")
+        self._stream.pulse_lockstep()
 
     def _on_timer(self) -> None:
         self._hand.look()

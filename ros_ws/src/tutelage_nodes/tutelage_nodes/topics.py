@@ -32,7 +32,14 @@ TWIN_LINK_TARGET = "/twin/arm_link/target"
 TWIN_TASK_STATUS = "/twin/task_status"
 TWIN_EXPERT_STEP = "/expert/step"
 TWIN_RESET_SCENE = "/twin/reset_scene"
+LEARNER_STEP = "/learner/step"
+LEARNER_ACK = "/learner/ack"
+LEARNER_WEIGHTS = "/learner/weights"
+LEARNER_STATUS = "/learner/status"
 DIAGNOSTICS = "/diagnostics"
+STEPS = 256
+"""Depth of the topic of steps: more than an actor has on its way at once."""
+
 FAULTS = "/faults"
 """Faults of a component are injected on a topic of its own under this name, if the environment allows it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock as ClockMsg
@@ -11,9 +12,11 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import ResetScene
 
 from hardware.arms import with_host
+from sim.human import InterventionSettings
 from sim.served_twin import ServedTwin
 from sim.tasks import TASKS
 from sim.twin import Twin
+from tutelage_core.config import load_yaml
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_core.types import ArmCommand
@@ -21,6 +24,7 @@ from tutelage_nodes import convert, topics
 from tutelage_nodes.faults import FaultInjector
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.twin_cameras import TwinCameras
+from tutelage_nodes.twin_person import TwinPerson
 
 CLOCK_MODES = ("realtime", "fast", "lockstep")
 HEARTBEAT_S = 0.03
@@ -45,6 +49,8 @@ class TwinNodeParameters:
             lockstep (one period per action).
         speed: of the fast clock. Delays count `speed` times in simulated time: the gate refuses what is too old.
         state_rate_hz: rate of arm states in realtime and fast [Hz]; in lock-step it is the control rate.
+        person: in lock-step: a scripted person corrects the policy by hand; the session's `person` goes with it.
+        person_settings: YAML file of `sim.human.InterventionSettings`; empty for the defaults.
     """
 
     robot: str = "twin"
@@ -55,6 +61,8 @@ class TwinNodeParameters:
     clock: str = "realtime"
     state_rate_hz: float = 50.0
     speed: float = 2.0
+    person: bool = False
+    person_settings: str = ""
 
 
 class TwinNode(TutelageNode[TwinNodeParameters]):
@@ -83,6 +91,11 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         self.create_subscription(ti.ArmTarget, topics.TWIN_LINK_TARGET, self._on_target, topics.reliable())
         self.create_service(ResetScene, topics.TWIN_RESET_SCENE, self._on_reset)
         self._cameras.describe(self._twin)
+        self._person = None
+        if self.params.person:
+            file = self.params.person_settings
+            settings = load_yaml(Path(file), InterventionSettings) if file else InterventionSettings()
+            self._person = TwinPerson(self, settings, self._contract.period_ns / NS_PER_S, self._now_ns)
         if self.params.clock == "lockstep":
             self._observe()
             self.create_timer(HEARTBEAT_S, self._heartbeat)
@@ -103,7 +116,10 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         """Say where simulated time is."""
         if self._twin is None:
             return False, "not configured", {}
-        return True, f"{self.params.clock}", {"time_s": self._now_ns() / NS_PER_S, "task": self._twin.task.name}
+        values: dict[str, object] = {"time_s": self._now_ns() / NS_PER_S, "task": self._twin.task.name}
+        if self._person is not None:
+            values["takeovers"] = self._person.takeovers
+        return True, f"{self.params.clock}", values
 
     def _now_ns(self) -> int:
         if self.params.clock == "realtime":
@@ -194,6 +210,8 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         response.accepted, response.instruction = True, twin.instruction
         response.step_limit, response.room = twin.step_limit, twin.room.name
         response.stamp = convert.to_time(self._now_ns())
+        if self._person is not None:
+            self._person.restart(twin, request.seed)
         if self.params.clock == "lockstep":
             self._observe()
         return response
@@ -206,6 +224,8 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
                 f"robot '{contract.name}' has the arm driver '{contract.arm.driver}' and cameras of {', '.join(real)}: "
                 "it needs no twin"
             )
+        if self.params.person and self.params.clock != "lockstep":
+            raise TutelageError(f"a scripted person needs clock:=lockstep, got {self.params.clock}")
         if self._served and self.params.clock != "realtime":
             raise TutelageError(f"robot '{contract.name}' keeps its own time: launch with clock:=realtime")
 

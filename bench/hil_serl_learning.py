@@ -1,0 +1,209 @@
+"""How well, and how fast, HIL-SERL learns in the twin; against imitation of the same people, and without them.
+
+Every run keeps its folder under `runs/bench_hil_serl`, goes on where it was cut off, and is evaluated once it is over.
+Runs of one cell share the machine: as many at once as there are cores, each on a core of its own, so the wall time that
+a run is given is that of one core.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.figures import Direction, Figure, Measurement, Settings, measures
+from bench.machine import measure_in_children, usable_cores
+
+if TYPE_CHECKING:
+    from tutelage.runs.train_hil_serl import TrainHilSerlConfig
+
+RUNS = Path(__file__).resolve().parent.parent / "runs" / "bench_hil_serl"
+SEEDS = (0, 1, 2)
+DEMONSTRATIONS = 20
+EPISODES = 100
+CONTROL_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table, with a run for each seed.
+
+    Attributes:
+        task: to learn.
+        minutes: wall time of a run [min].
+        variant: what is different; see `configuration`.
+    """
+
+    task: str
+    minutes: float
+    variant: str = "full"
+
+    @property
+    def name(self) -> str:
+        """Of its folder, and how figures begin."""
+        return f"{SHORT[self.task]}_{self.variant}"
+
+
+SHORT = {"PickCube": "pick_cube", "PegInsertion": "peg_insertion"}
+PICK, PEG = Cell("PickCube", 30.0), Cell("PegInsertion", 90.0)
+VARIANTS = ("no_corrections", "nobody", "hg_dagger")
+"""Demonstrations only; neither demonstrations nor corrections; imitation of the same people."""
+
+
+def _figures(cell: Cell, bound: float | None, what: str) -> tuple[Figure, ...]:
+    return (
+        Figure(
+            f"hil_serl_{cell.name}_successes",
+            5,
+            f"% of {len(SEEDS)} x {EPISODES} episodes",
+            bound,
+            Direction.AT_LEAST,
+            True,
+            f"{what}, {cell.task}, {cell.minutes:g} min of one core, images of two cameras",
+        ),
+    )
+
+
+@measures(
+    *_figures(PICK, 95.0, f"HIL-SERL, {DEMONSTRATIONS} demonstrations and corrections"),
+    Figure("hil_serl_pick_cube_speed_up", 5, "x", 1.8, Direction.AT_LEAST, True, "demonstrations' cycle over policy's"),
+)
+def pick_cube(_: Settings) -> Mapping[str, Measurement]:
+    """Learn PickCube with everything."""
+    return _measured(PICK, speed=True)
+
+
+@measures(
+    *_figures(PEG, 95.0, f"HIL-SERL, {DEMONSTRATIONS} demonstrations and corrections"),
+    Figure(
+        "hil_serl_peg_insertion_speed_up", 5, "x", 1.8, Direction.AT_LEAST, True, "demonstrations' cycle over policy's"
+    ),
+)
+def peg_insertion(_: Settings) -> Mapping[str, Measurement]:
+    """Learn PegInsertion with everything."""
+    return _measured(PEG, speed=True)
+
+
+def _register(cell: Cell, what: str) -> None:
+    @measures(*_figures(cell, None, what))
+    def _(_: Settings) -> Mapping[str, Measurement]:
+        return _measured(cell)
+
+
+for _base in (PICK, PEG):
+    _register(replace(_base, variant="no_corrections"), f"HIL-SERL, {DEMONSTRATIONS} demonstrations, no corrections")
+    _register(replace(_base, variant="nobody"), "HIL-SERL, neither demonstrations nor corrections")
+    _register(replace(_base, variant="hg_dagger"), f"HG-DAgger, {DEMONSTRATIONS} demonstrations and corrections")
+
+
+def _measured(cell: Cell, *, speed: bool = False) -> dict[str, Measurement]:
+    """Train and evaluate a cell's runs, and draw its curves."""
+    from tutelage.learning.curves import draw_curves
+    from tutelage.runs.collect import EVALUATION_SEEDS_FROM
+    from tutelage_core.intervals import wilson_interval
+
+    shown = demonstrations(cell.task)
+    cores = len(usable_cores())
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(SEEDS), cores):
+        found += measure_in_children(learn, [(cell, seed) for seed in SEEDS[start : start + cores]], pin=True)
+    draw_curves(
+        {cell.name: [RUNS / cell.name / f"seed-{seed}" / "log.jsonl" for seed in SEEDS]},
+        RUNS / f"{cell.name}.png",
+        control_rate_hz=CONTROL_RATE_HZ,
+    )
+    successes, episodes = sum(run["successes"] for run in found), sum(run["episodes"] for run in found)
+    extra: dict[str, object] = {"runs": found, "seeds_of_runs": list(SEEDS), "demonstrated_steps": shown}
+    seeds = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + EPISODES)
+    low, high = wilson_interval(successes, episodes)
+    rate = 100.0 * successes / episodes
+    answer = {f"hil_serl_{cell.name}_successes": Measurement(rate, episodes, seeds, (100.0 * low, 100.0 * high), extra)}
+    if speed:
+        cycle = statistics.fmean(run["steps_to_success"] for run in found)
+        answer[f"hil_serl_{SHORT[cell.task]}_speed_up"] = Measurement(
+            statistics.fmean(shown) / cycle,
+            successes,
+            seeds,
+            extra={"policy_steps": cycle, "demonstrated_steps": shown},
+        )
+    return answer
+
+
+def learn(cell: Cell, seed: int) -> dict[str, Any]:
+    """Train one run, or go on with it, evaluate it, and return what is known of it."""
+    from tutelage.learning.training_log import LOG_FILE, read_log
+    from tutelage.learning.training_rows import EpisodeRow, EvaluationRow
+    from tutelage.runs.train_hil_serl import evaluate_run, train_hil_serl
+
+    config = configuration(cell, seed)
+    log = config.output / LOG_FILE
+    if not log.exists() or not any(isinstance(row, EvaluationRow) for row in read_log(log)):
+        train_hil_serl(replace(config, resume=log.exists()))
+        evaluate_run(config, processes=1)
+    rows = read_log(log)
+    evaluation = next(row for row in reversed(rows) if isinstance(row, EvaluationRow))
+    episodes = [row for row in rows if isinstance(row, EpisodeRow)]
+    return {
+        "seed": seed,
+        "successes": evaluation.successes,
+        "episodes": evaluation.episodes,
+        "steps_to_success": evaluation.mean_steps_to_success,
+        "wall_minutes": evaluation.wall_s / 60.0,
+        "robot_minutes": evaluation.steps / CONTROL_RATE_HZ / 60.0,
+        "updates": evaluation.updates,
+        "training_episodes": len(episodes),
+        "human_steps": sum(row.human_steps for row in episodes),
+        "takeovers": sum(row.takeovers for row in episodes),
+    }
+
+
+def configuration(cell: Cell, seed: int) -> TrainHilSerlConfig:
+    """Return the settings of one run."""
+    from policies.hil_serl.presets import preset
+    from tutelage.runs.train_hil_serl import TrainHilSerlConfig, default_settings
+
+    config = TrainHilSerlConfig(
+        RUNS / cell.name / f"seed-{seed}",
+        RUNS / "demonstrations" / cell.task,
+        task=cell.task,
+        seed=seed,
+        steps=1_000_000,
+        minutes=cell.minutes,
+        actors=0,
+        evaluation_episodes=EPISODES,
+    )
+    match cell.variant:
+        case "full":
+            return config
+        case "no_corrections":
+            return replace(config, interventions=False)
+        case "nobody":
+            return replace(config, interventions=False, demonstrations=None)
+        case "hg_dagger":
+            imitating = replace(preset("hg_dagger"), schedule=default_settings().schedule)
+            return replace(config, hil_serl=imitating)
+        case _:
+            raise ValueError(cell.variant)
+
+
+def demonstrations(task: str) -> list[int]:
+    """Record the demonstrations that are missing; return the steps to success of each."""
+    from tutelage.runs.collect import CollectConfig, collect
+
+    config = CollectConfig(output=RUNS / "demonstrations" / task, task=task, episodes=DEMONSTRATIONS)
+    store = collect(config)
+    steps = [store.manifest(name).result.steps for name in store.names()]
+    return [count - config.extra_steps for count in steps]
+
+
+def curves(cells: Sequence[Cell], output: Path) -> Path:
+    """Draw several cells into one picture."""
+    from tutelage.learning.curves import draw_curves
+
+    runs = {
+        cell.variant.replace("_", " "): [RUNS / cell.name / f"seed-{seed}" / "log.jsonl" for seed in SEEDS]
+        for cell in cells
+    }
+    return draw_curves(runs, output, control_rate_hz=CONTROL_RATE_HZ)
