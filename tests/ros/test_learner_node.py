@@ -33,7 +33,8 @@ from policies.hil_serl.transition import Step
 from tutelage.learning.twin_actor import ActorSettings, Job, TwinActor
 from tutelage_nodes import topics
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
+# two and a half minutes; on a busy machine a silence of the learner can be mistaken for its death
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(300)]
 
 STEPS = 25
 PARTED_S = 6.0

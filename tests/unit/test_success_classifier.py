@@ -412,6 +412,8 @@ def test_one_moment_many_moments_and_maps_give_the_same_probabilities(encoder: s
     trunk = build_image_encoder(encoder, SIDE, SIDE)
     maps = {n: pooled_maps(trunk, torch.from_numpy(p).permute(0, 3, 1, 2), (4, 4)) for n, p in images.items()}
     np.testing.assert_allclose(classifier.probabilities_of_maps(maps), many, atol=1e-4)
+    turned = dict(reversed(maps.items()))
+    np.testing.assert_array_equal(classifier.probabilities_of_maps(turned), classifier.probabilities_of_maps(maps))
 
 
 def test_each_camera_counts_and_is_told_by_its_name(encoder: str) -> None:
