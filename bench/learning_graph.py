@@ -69,8 +69,12 @@ class LearningGraph:
         end = time.monotonic() + LIMIT_S
         while len(self.outcomes()) < count:
             if time.monotonic() > end or self.client.poll() is not None:
-                said = self.graph.tail() + self.learner.tail()
-                raise ros.BenchError(f"{len(self.lines)} of {count} episodes have ended; the graph said: {said}")
+                client = (self.folder / "client.log").read_text(encoding="utf-8")[-ros.KEPT_CHARACTERS :]
+                last = self.lines[-1][1] if self.lines else None
+                raise ros.BenchError(
+                    f"{len(self.lines)} of {count} episodes have ended, the last: {last}; the client said: {client}; "
+                    f"the graph said: {self.graph.tail()}{self.learner.tail()}"
+                )
             time.sleep(ros.LOOK_S)
 
     def pid(self, node: str) -> int:
@@ -151,14 +155,18 @@ def learning_graph(
             "person": str(person).lower(),
             "person_settings": "",
         }
-        with ros.launched(domain, actor) as graph, (folder / "episodes.jsonl").open("w") as outcomes:
+        with (
+            ros.launched(domain, actor) as graph,
+            (folder / "episodes.jsonl").open("w") as outcomes,
+            (folder / "client.log").open("w") as errors,
+        ):
             command = [
                 str(packages.executable(ros.PACKAGE, "run_episodes", variables)),
                 *("--episodes", "0", "--first-seed", str(first_seed), "--max-steps", str(steps), "--clear-stops"),
                 *("--retry-s", str(LIMIT_S), "--end-without-policy", "--timeout-s", str(LIMIT_S)),
                 *(("--prefix", "bench") if record else ()),
             ]
-            client = subprocess.Popen(command, env=variables, stdout=outcomes, stderr=subprocess.DEVNULL, text=True)
+            client = subprocess.Popen(command, env=variables, stdout=outcomes, stderr=errors, text=True)
             learner = ros.Graph(runner, said)
             try:
                 yield LearningGraph(folder, settings_of(settings), graph, learner, client)

@@ -142,7 +142,7 @@ def train_and_evaluate(task: str, policy: str, room: int | None, times: int) -> 
     from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig, train_success_classifier
     from tutelage_core.contract import NS_PER_S, load_contract
 
-    folder = RUNS / task / ("rooms" if room is None else f"room_{room}")
+    folder = folder_of(task, room)
     where = None if room is None else Room("lab", room)
     other = Kind.POLICY if task in load_policy(find_checkpoint(policy)).spec.tasks else Kind.HINDERED
     for name, first_seed, kept, plan in (
@@ -167,6 +167,18 @@ def train_and_evaluate(task: str, policy: str, room: int | None, times: int) -> 
             classifier=SuccessClassifierConfig(LabellingConfig(positive_s=kept_s)),
         )
     )
+
+
+def folder_of(task: str, room: int | None) -> Path:
+    """Return the folder of episodes and classifier."""
+    return RUNS / task / ("rooms" if room is None else f"room_{room}")
+
+
+def classifier_folder(task: str, room: int | None) -> Path:
+    """Return where the classifier stands once it is trained."""
+    from tutelage.runs.train_success_classifier import CLASSIFIER_FOLDER
+
+    return folder_of(task, room) / "run" / CLASSIFIER_FOLDER
 
 
 def call_ms() -> Measurement:

@@ -62,9 +62,19 @@ class ExpertDriver:
     The disturbance is added to what is executed; the recorded expert step stays clean (DART, Laskey et al. 2017).
     """
 
-    def __init__(self, twin: Twin, limits: SafetyLimits, disturbance: float, longest_burst: int = 4) -> None:
-        """Disturb a share `disturbance` (0..1) of the periods, in bursts of at most `longest_burst` periods."""
-        self._twin, self._limits = twin, limits
+    def __init__(
+        self, twin: Twin, limits: SafetyLimits, disturbance: float, longest_burst: int = 4, pace: float = 1.0
+    ) -> None:
+        """Drive `twin`.
+
+        Args:
+            twin: the world.
+            limits: of the robot.
+            disturbance: share of the periods that is disturbed, 0..1.
+            longest_burst: in bursts of at most so many periods.
+            pace: factor on every step, (0, 1]: people who teleoperate move slower than the expert.
+        """
+        self._twin, self._limits, self._pace = twin, limits, pace
         self._disturbance, self._longest_burst = disturbance, longest_burst
         self._rng = np.random.default_rng(0)
         self._burst_left = 0
@@ -80,6 +90,7 @@ class ExpertDriver:
     def command(self, observation: Observation) -> StepCommand:
         """Return the expert's step, perhaps disturbed."""
         step = self._twin.expert_step()
+        step[:6] *= self._pace
         self._sequence += 1
         return StepCommand(observation.stamp_ns, self._sequence, Source.EXPERT, self._disturb(step))
 

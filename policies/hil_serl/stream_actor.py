@@ -19,12 +19,12 @@ from policies.hil_serl.transition import Step
 from policies.hil_serl.weights_stream import WeightsGate, WeightsPacket, WeightsRefusedError
 from tutelage_core.clock import Clock
 from tutelage_core.contract import NS_PER_S
-from tutelage_core.errors import UnknownNameError
+from tutelage_core.errors import ConfigurationError, UnknownNameError
 
 WEIGHTS_WHEN = ("episode", "now")
 
 SILENCE_S = 3.0
-"""A learner that says nothing for so long is not waited for [s, steady]."""
+"""A learner that says nothing for so long is not waited for, if nothing else is asked for [s, steady]."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class StreamActor:
         *,
         weights_when: str = "episode",
         outbox: OutboxConfig | None = None,
+        silence_s: float = SILENCE_S,
     ) -> None:
         """Open the outbox of `actor` in `folder`.
 
@@ -72,15 +73,20 @@ class StreamActor:
             clock: steady clock.
             weights_when: one of `WEIGHTS_WHEN`: new weights are taken when an episode begins, or when they come.
             outbox: how much is kept.
+            silence_s: a learner that says nothing for so long is not waited for [s].
 
         Raises:
             UnknownNameError: there is no such time to take weights.
+            ConfigurationError: the silence is not positive.
             CheckpointError: the outbox is damaged, or another process has it open.
             ContractMismatchError: it holds steps of another robot, trunk or layout.
         """
         if weights_when not in WEIGHTS_WHEN:
             raise UnknownNameError("time to take weights", weights_when, WEIGHTS_WHEN)
+        if not silence_s > 0.0:
+            raise ConfigurationError(f"a learner's silence must be positive, got {silence_s} s")
         self._at_once = weights_when == "now"
+        self._silence_ns = round(silence_s * NS_PER_S)
         self._clock = clock
         self._gate = WeightsGate(policy, identity)
         self._packet: WeightsPacket | None = None
@@ -91,7 +97,7 @@ class StreamActor:
     @property
     def learner_is_heard(self) -> bool:
         """Whether the learner has spoken lately."""
-        return self._heard_ns is not None and self._clock.now_ns() - self._heard_ns <= SILENCE_S * NS_PER_S
+        return self._heard_ns is not None and self._clock.now_ns() - self._heard_ns <= self._silence_ns
 
     def hear(self, word: Acknowledgement) -> None:
         """Take a word of the learner.
@@ -151,7 +157,7 @@ class StreamActor:
         has = -1 if applied is None else applied.updates
         staleness = 0 if word is None or applied is None else max(0, word.newest.updates - has)
         trouble = self._gate.trouble or self.outbox.trouble
-        is_new = self._clock.now_ns() - self._begun_ns <= SILENCE_S * NS_PER_S
+        is_new = self._clock.now_ns() - self._begun_ns <= self._silence_ns
         if not trouble and not self.learner_is_heard and not is_new:
             trouble = "the learner is silent: is learner_node running?"
         return ActorReport(len(self.outbox), self.outbox.resent, has, staleness, self._gate.refused, trouble)

@@ -78,7 +78,8 @@ class TrainingConfig:
         seed: draws folds, weights, batches and views; the same seed gives the same classifier.
         folds: parts into which the episodes are divided. For each one a network is trained on all the others: what it
             says of the part that it never saw is what the threshold is chosen on, and the classifier is their mean.
-        steps: batches of each network (HIL-SERL's code: 150).
+        steps: batches of each network, at least (HIL-SERL's code: 150).
+        passes: passes over the frames, at least: with many episodes there are more batches than `steps`.
         batch_size: frames in a batch (HIL-SERL's code: 256).
         learning_rate: AdamW's, at the start of a half cosine (HIL-SERL: 3e-4 in the paper, 1e-4 in its code).
         weight_decay: AdamW's.
@@ -89,6 +90,7 @@ class TrainingConfig:
     seed: int = 0
     folds: int = 4
     steps: int = 400
+    passes: int = 20
     batch_size: int = 128
     learning_rate: float = 3e-4
     weight_decay: float = 1e-2
@@ -97,7 +99,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers with which training cannot run."""
-        _at_least(self, 0, ("seed", "shift_px", "views"))
+        _at_least(self, 0, ("seed", "passes", "shift_px", "views"))
         _at_least(self, 1, ("steps",))
         _at_least(self, 2, ("batch_size", "folds"))
         if not 0.0 < self.learning_rate < 1.0:

@@ -90,6 +90,7 @@ def train_network(
     maps = np.concatenate([episode.maps for episode in episodes], axis=1)
     labels = np.concatenate([episode.labels for episode in episodes])
     groups = [np.flatnonzero(labels == label) for label in (SUCCESS, NONE)]
+    steps = max(config.steps, math.ceil(config.passes * sum(map(len, groups)) / config.batch_size))
     sizes = (config.batch_size // 2, config.batch_size - config.batch_size // 2)
     targets = torch.cat([torch.ones(sizes[0]), torch.zeros(sizes[1])])
     rng = np.random.default_rng([config.seed, _BATCHES, number])
@@ -100,13 +101,13 @@ def train_network(
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        for step in range(config.steps):
+        for step in range(steps):
             drawn = np.concatenate([rng.choice(group, size) for group, size in zip(groups, sizes, strict=True)])
             views = rng.integers(len(maps), size=(len(drawn), cameras))  # each camera is shifted by itself
             batch = maps[views, drawn[:, None], np.arange(cameras)]
             loss = F.binary_cross_entropy_with_logits(network(torch.from_numpy(batch)), targets)
             for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+                group["lr"] = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / steps))
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM, error_if_nonfinite=True)

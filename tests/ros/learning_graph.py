@@ -27,6 +27,7 @@ from policies.hil_serl.replay_audit import Audit, audit
 from policies.hil_serl.replay_store import read_events
 from policies.hil_serl.step_codec import StepCodec, StepLabel
 from policies.hil_serl.stored_views import StoredViews
+from policies.hil_serl.stream_actor import SILENCE_S
 from policies.hil_serl.transition import Step
 from policies.hil_serl.untrained import untrained_policy
 from tutelage.launch import packages
@@ -175,9 +176,10 @@ def lockstep_file() -> Path:
     return packages.package_share("tutelage_bringup", dict(os.environ)) / "params" / "lockstep.yaml"
 
 
-def actor_node(domain: int, run: Run, folder: Path) -> NodeProcess:
-    """Start the actor in lock-step."""
-    return NodeProcess(domain, "policy_node", actor_parameters(run, folder), (lockstep_file(),))
+def actor_node(domain: int, run: Run, folder: Path, silence_s: float = SILENCE_S) -> NodeProcess:
+    """Start the actor in lock-step; it waits for a learner that was heard less than `silence_s` ago."""
+    parameters = {**actor_parameters(run, folder), "learner_silence_s": silence_s}
+    return NodeProcess(domain, "policy_node", parameters, (lockstep_file(),))
 
 
 @contextmanager

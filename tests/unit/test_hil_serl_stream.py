@@ -23,7 +23,7 @@ from policies.hil_serl.run_name import next_start
 from policies.hil_serl.state_encoder import StateScales
 from policies.hil_serl.step_codec import StepCodec
 from policies.hil_serl.stored_views import StoredViews, ViewsConfig
-from policies.hil_serl.stream_actor import StreamActor
+from policies.hil_serl.stream_actor import SILENCE_S, StreamActor
 from policies.hil_serl.stream_learner import POLICY_FOLDER, StreamConfig, StreamLearner
 from policies.hil_serl.training_run import MemoryConfig, TrainingRun
 from policies.hil_serl.transition import EncodedObservation, Gripper, Step
@@ -265,7 +265,9 @@ def test_silent_learner_is_not_waited_for_until_the_outbox_is_half_full(tmp_path
     actor.renew()
     episode(actor)
     assert "has not kept" in actor.objection()
-    clock.advance_ns(4 * NS_PER_S)
+    clock.advance_ns(round(SILENCE_S * NS_PER_S))
+    assert "has not kept" in actor.objection()
+    clock.advance_ns(1)
     assert not actor.learner_is_heard
     assert actor.objection() == ""
     assert "silent" in actor.report().trouble
@@ -277,6 +279,21 @@ def test_silent_learner_is_not_waited_for_until_the_outbox_is_half_full(tmp_path
     assert actor.objection() == ""
     assert log_of(tmp_path / "run") == whole(3)
     actor.close()
+
+
+def test_learner_is_waited_for_as_long_as_was_asked(tmp_path, clock, learning):
+    actor = actor_in(tmp_path, clock, silence_s=60.0)
+    exchange(actor, learning)
+    actor.renew()
+    episode(actor)
+    clock.advance_ns(60 * NS_PER_S)
+    assert "has not kept" in actor.objection()
+    clock.advance_ns(1)
+    assert actor.objection() == ""
+    actor.close()
+    for silence_s in (0.0, float("nan")):
+        with pytest.raises(ConfigurationError, match="silence must be positive"):
+            actor_in(tmp_path, clock, "other", silence_s=silence_s)
 
 
 def test_killed_learner_goes_on_from_its_log_and_asks_for_the_rest(tmp_path, clock, learning, actor):

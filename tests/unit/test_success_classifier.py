@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from reward_models.success_classifier.calibration import calibrate, rule_of
+from reward_models.success_classifier.calibration import Calibration, calibrate, rule_of
 from reward_models.success_classifier.classifier import CARD, SPEC, WEIGHTS, SuccessClassifier, SuccessSpec
 from reward_models.success_classifier.config import (
     DetectionConfig,
@@ -26,10 +26,11 @@ from reward_models.success_classifier.config import (
 )
 from reward_models.success_classifier.detections import ScoredEpisode, figures_of, firings_of, poisson_interval
 from reward_models.success_classifier.detector import DetectionRule, SuccessDetector, Verdict
+from reward_models.success_classifier.doubts import doubts_of
 from reward_models.success_classifier.folds import folds_of
 from reward_models.success_classifier.labels import FRAME_LABELS, NONE, SUCCESS, UNKNOWN, labelled_frames_of
 from reward_models.success_classifier.model import SuccessEnsemble, SuccessNetwork, pooled_maps
-from reward_models.success_classifier.train import train
+from reward_models.success_classifier.train import train, train_network
 from reward_models.success_classifier.views import EpisodeMaps, shifted
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT, state
 from tests.unit.episode_samples import executed as step
@@ -78,7 +79,7 @@ def sealed(folder: Path, seed: int) -> str:
 
 def config_for(encoder: str, **training: int) -> SuccessClassifierConfig:
     model = ModelConfig(encoder, (4, 4), keypoints=4, keypoint_features=4, hidden=32, dropout=0.0)
-    small = TrainingConfig(steps=150, learning_rate=3e-3, batch_size=32, views=1, shift_px=1, folds=2)
+    small = TrainingConfig(steps=150, passes=0, learning_rate=3e-3, batch_size=32, views=1, shift_px=1, folds=2)
     return SuccessClassifierConfig(LabellingConfig(), model, replace(small, **training), DetectionConfig())
 
 
@@ -379,6 +380,24 @@ def test_scores_of_an_episode_come_from_the_network_that_never_saw_it(encoder: s
         assert same == (fold == own)
 
 
+def test_many_frames_take_more_batches_than_the_least(encoder: str) -> None:
+    episodes, config = maps_for_training(6), config_for(encoder)
+    by_passes = replace(config.training, steps=1, passes=5)  # 5 passes over 72 frames, 32 in a batch
+    by_steps = replace(config.training, steps=12, passes=1)
+    one, other = (train_network(episodes, config.model, t, 0).state_dict() for t in (by_passes, by_steps))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_classifier_that_fires_seldom_is_doubted(encoder: str) -> None:
+    episodes, config = maps_for_training(4), config_for(encoder)
+    scores = [scored(f"s{i}", "nnnnyyy" if i < 4 else "nnnnnnn", "0000111") for i in range(9)]
+    figures = figures_of(scores, RULE, RATE_HZ)
+    said = "".join(doubts_of(episodes, Calibration(RULE, figures, 0.9, 0.9), config, 2))
+    assert "it detects only 4 of 9 successes" in said
+    figures = figures_of(scores[:8], RULE, RATE_HZ)
+    assert "it detects only" not in "".join(doubts_of(episodes, Calibration(RULE, figures, 0.9, 0.9), config, 2))
+
+
 @pytest.mark.parametrize(
     ("label", "complaint"), [(NONE, "no frame .* shows success.*label the episodes"), (SUCCESS, "every frame .*fail")]
 )
@@ -556,6 +575,12 @@ def test_run_refuses_what_was_recorded_otherwise_and_measures_only_by_ground_tru
     four = config_for(encoder, folds=4)
     with pytest.raises(ConfigurationError, match="2 of 4 scenes show success, too few"):
         train_success_classifier(replace(base, robot=robot, classifier=four))
+    record(tmp_path / "seen", "a", [10, 10, *[GOAL] * 6])
+    eager = classifier_of(encoder)
+    always = replace(eager.spec, rule=replace(RULE, high=1e-9, low=1e-9, consecutive=3))
+    figures = evaluate_success_classifier(SuccessClassifier(always, eager._ensemble.state_dict()), (tmp_path / "seen",))
+    # it fires on the third frame, where the goal is reached but has not yet been kept for as long as the twin asks
+    assert (figures.fired, figures.right, figures.delay_median_s) == (1, 1, pytest.approx(-0.2))
     record(tmp_path / "blind", "a", [GOAL] * 6, status=False)
     with pytest.raises(ConfigurationError, match="no ground truth was recorded"):
         evaluate_success_classifier(classifier_of(encoder), (tmp_path / "blind",))

@@ -38,6 +38,8 @@ class CollectConfig:
         episodes: demonstrations wanted in the folder.
         first_seed: seed of the first one; the others follow.
         disturbance: share of control periods in which the expert is pushed off its way (0..1).
+        pace: factor on every step that is executed, (0, 1]: people who teleoperate move slower than the expert. What
+            the expert wanted is recorded without it.
         extra_steps: periods to go on after success.
         processes: parallel processes.
         rooms: split that rooms are drawn from; `test` and `held_out` are kept for evaluation.
@@ -49,6 +51,7 @@ class CollectConfig:
     episodes: int = 100
     first_seed: int = 0
     disturbance: float = 0.2
+    pace: float = 1.0
     extra_steps: int = 3
     processes: int = 2
     rooms: Literal["lab", "train"] = "lab"
@@ -68,6 +71,8 @@ def collect(config: CollectConfig) -> EpisodeStore:
             f"episodes and processes must be at least 1 and disturbance in [0, 1), got "
             f"{config.episodes}, {config.processes}, {config.disturbance}"
         )
+    if not 0.0 < config.pace <= 1.0:
+        raise ConfigurationError(f"pace must be in (0, 1], got {config.pace}")
     last_seed = config.first_seed + config.episodes
     if config.first_seed < 0 or last_seed > EVALUATION_SEEDS_FROM:
         raise ConfigurationError(
@@ -112,7 +117,7 @@ def _record_one(job: tuple[CollectConfig, int]) -> bool:
     if key not in _TWINS:
         _TWINS[key] = Twin(contract, config.task, seed, rooms=config.rooms)
     twin = _TWINS[key]
-    driver = ExpertDriver(twin, contract.safety, config.disturbance)
+    driver = ExpertDriver(twin, contract.safety, config.disturbance, pace=config.pace)
     twin.reset(seed)
     metadata = EpisodeMetadata(
         contract, config.task, twin.instruction, seed, 0, "expert", "", versions(), twin.room.name

@@ -47,6 +47,7 @@ class ExperienceSettings:
         actor: its name, unique among the actors of the learner.
         outbox: folder in which each actor keeps what the learner does not have yet.
         weights_when: `episode` or `now`.
+        silence_s: a learner that says nothing for so long is not waited for [s].
         domain: ROS domain of the learner; None for the node's own.
         views: what is stored of each observation.
         in_step: think about an observation only when what was executed before it is known: in lock-step.
@@ -55,6 +56,7 @@ class ExperienceSettings:
     actor: str
     outbox: Path
     weights_when: str
+    silence_s: float
     domain: int | None
     views: ViewsConfig
     in_step: bool
@@ -101,6 +103,7 @@ class Experience:
             settings.outbox / settings.actor,
             clock,
             weights_when=settings.weights_when,
+            silence_s=settings.silence_s,
         )
         self._truth = Truth()
 

@@ -13,6 +13,7 @@ from tutelage_interfaces import msg as ti
 from tutelage_interfaces.srv import ResetPolicy, Sentence
 
 from policies.hil_serl.stored_views import ViewsConfig
+from policies.hil_serl.stream_actor import SILENCE_S
 from policies.policy import Correctable
 from tutelage_core.assembler import ObservationAssembler
 from tutelage_core.camera_watch import CameraWatchSettings
@@ -52,6 +53,7 @@ class PolicyNodeParameters:
         learn_as: name of this actor; the policy then learns online, and `learner_node` has to run. Empty: it does not.
         outbox: folder of the steps that the learner does not have yet.
         weights_when: `episode` takes new weights when an episode begins, `now` when they come.
+        learner_silence_s: an episode does not wait for a learner that says nothing for so long [s, steady].
         learner_domain: ROS domain of the learner; -1 for that of this node.
         views: maps that are stored of each picture, the plain one among them; as the learner's.
         shift_px: random shift of the others each way [px].
@@ -70,6 +72,7 @@ class PolicyNodeParameters:
     learn_as: str = ""
     outbox: str = "runs/outbox"
     weights_when: str = "episode"
+    learner_silence_s: float = SILENCE_S
     learner_domain: int = -1
     views: int = ViewsConfig.views
     shift_px: int = ViewsConfig.shift_px
@@ -129,7 +132,13 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         domain = None if params.learner_domain < 0 else params.learner_domain
         views = ViewsConfig(params.views, params.shift_px)
         settings = ExperienceSettings(
-            params.learn_as, Path(params.outbox), params.weights_when, domain, views, params.in_step
+            actor=params.learn_as,
+            outbox=Path(params.outbox),
+            weights_when=params.weights_when,
+            silence_s=params.learner_silence_s,
+            domain=domain,
+            views=views,
+            in_step=params.in_step,
         )
         return Experience(self, self._policy, contract, settings, self._steady, self._think_about)
 

@@ -82,10 +82,12 @@ class SessionClient:
             raise TutelageError("the session rejects the episode: it is stopped, or another episode runs")
         finished = handle.get_result_async()
         end_s = time.monotonic() + timeout_s
+        ended = None
         while not finished.done() and time.monotonic() < end_s:
             rclpy.spin_until_future_complete(self._node, finished, timeout_sec=LOOK_S)
-            if end_without_policy and self._policy_has_died(goal.episode):
-                self._event.call_async(Command.Request(event=DriveEvent.EPISODE_ENDED, reason="its policy has died"))
+            if end_without_policy and self._policy_has_died(goal.episode) and (ended is None or ended.done()):
+                request = Command.Request(event=DriveEvent.EPISODE_ENDED, reason="its policy has died")
+                ended = self._event.call_async(request)
         answer = finished.result()
         if answer is None:
             handle.cancel_goal_async()
