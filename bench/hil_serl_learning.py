@@ -5,7 +5,8 @@ Runs of one cell share the machine: as many at once as there are cores, each on 
 a run is given is that of one core.
 
 The person who demonstrates and corrects moves half as fast as the twin's expert, as people who teleoperate do: 0.09 m/s
-at most, where the robot's limit is 0.25 m/s. The reward comes from a success classifier, trained before; the ground truth is looked at for evaluation only.
+at most, where the robot's limit is 0.25 m/s. The reward comes from a success classifier, trained before; the ground
+truth is looked at for evaluation only.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ class Batch(NamedTuple):
         reward: shape (batch,).
         grasp_penalty: added to the gripper critic's reward, so at most 0; shape (batch,).
         mask: 1 where the next value counts (also at a time-out), 0 after success or failure; shape (batch,).
+        shown: 1 where the transition was drawn from what people showed, else 0; shape (batch,).
     """
 
     observed: Observed
@@ -82,6 +83,7 @@ class Batch(NamedTuple):
     reward: Tensor
     grasp_penalty: Tensor
     mask: Tensor
+    shown: Tensor
 
     @classmethod
     def from_arrays(
@@ -96,8 +98,11 @@ class Batch(NamedTuple):
         reward: NDArray[np.floating[Any]],
         grasp_penalty: NDArray[np.floating[Any]],
         mask: NDArray[np.floating[Any]],
+        shown: NDArray[np.bool_] | None = None,
     ) -> Batch:
         """Return the batch of these arrays; maps, pixels and float32 arrays are shared, not copied.
+
+        Without `shown`, people showed nothing of it.
 
         Images and states are not looked through here: what is not finite in them shows in the losses, and the learner
         then names it.
@@ -114,7 +119,15 @@ class Batch(NamedTuple):
                 raise ConfigurationError(f"batch: {side}state has shape {numbers.shape}, expected {state.shape}, 2-D")
         if set(images) != set(next_images):
             raise ConfigurationError(f"batch: cameras {sorted(images)} in images, {sorted(next_images)} in next_images")
-        scalars = {"reward": reward, "grasp_penalty": grasp_penalty, "mask": mask, "gripper": gripper}
+        if shown is None:
+            shown = np.zeros(count, np.bool_)
+        scalars = {
+            "reward": reward,
+            "grasp_penalty": grasp_penalty,
+            "mask": mask,
+            "gripper": gripper,
+            "shown": shown,
+        }
         for name, values in scalars.items():
             if values.shape != (count,):
                 raise ConfigurationError(f"batch: {name} has shape {values.shape}, expected ({count},)")
@@ -142,6 +155,7 @@ class Batch(NamedTuple):
             _float(reward),
             _float(grasp_penalty),
             _float(mask),
+            _float(shown),
         )
 
 
@@ -161,6 +175,7 @@ def from_replay(drawn: ReplayBatch) -> Batch:
         reward=drawn.reward,
         grasp_penalty=drawn.grasp_penalty,
         mask=drawn.mask,
+        shown=drawn.is_demonstration,
     )
 
 

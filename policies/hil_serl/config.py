@@ -142,6 +142,11 @@ class LossConfig:
             from its features too; saves one of three encodings. HIL-SERL's code: no.
         entropy_per_dimension: target entropy per *continuous* dimension [nat]. HIL-SERL's code means -1/2 but counts
             the gripper, which its Gaussian does not drive; here it is not counted.
+        cloning: weight, in the actor's loss, of the error of its mode on what people showed (TD3+BC, Fujimoto and Gu
+            2021, arXiv:2106.06860; beside reinforcement Nair et al. 2018, arXiv:1709.10089). HIL-SERL: 0.
+        cloning_encoder: weight of the same error in the critics' loss, where it trains the encoder. HIL-SERL: 0.
+        grasp_margin: by how much the gripper's critic shall prefer what people told the gripper to all else (deep
+            Q-learning from demonstrations, Hester et al. 2018, arXiv:1704.03732). HIL-SERL: 0.
     """
 
     discount: float = 0.97
@@ -149,6 +154,9 @@ class LossConfig:
     one_next_encoding: bool = False
     temperature_init: float = 0.01
     entropy_per_dimension: float = -0.5
+    cloning: float = 0.0
+    cloning_encoder: float = 0.0
+    grasp_margin: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse numbers that no loss can have."""
@@ -156,6 +164,9 @@ class LossConfig:
             raise ConfigurationError(f"LossConfig: discount must be in [0, 1), got {self.discount}")
         if not 0.0 < self.temperature_init < float("inf"):
             raise ConfigurationError(f"LossConfig: temperature_init must be positive, got {self.temperature_init}")
+        for name in ("cloning", "cloning_encoder", "grasp_margin"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise ConfigurationError(f"LossConfig: {name} must be at least 0, got {getattr(self, name)}")
         if not abs(self.entropy_per_dimension) < float("inf"):
             raise ConfigurationError(
                 f"LossConfig: entropy_per_dimension must be finite, got {self.entropy_per_dimension}"

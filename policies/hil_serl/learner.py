@@ -194,13 +194,14 @@ class Learner:
         moves_actor = self.updates % ratio == ratio - 1
         next_noise, noise = torch.randn(2, *batch.action.shape, generator=self._generator).unbind(0)
 
-        critics = self._critic_losses(self._prepared(batch), next_noise, self._drawn())
+        transitions = self._prepared(batch)
+        critics = self._critic_losses(transitions, next_noise, self._drawn())
         self._descend("values", critics.total)
         found = {"critic loss": critics.critic, "grasp loss": critics.grasp}
         actor = None
         if moves_actor:
             seen = (critics.features, critics.reading)
-            actor = actor_losses(self.values, self.actor, self.multiplier, *seen, noise, loss)
+            actor = actor_losses(self.values, self.actor, self.multiplier, *seen, transitions, noise, loss)
             self._descend("actor", actor.total, "temperature")
             found |= {"actor loss": actor.actor, "temperature loss": actor.temperature}
 
@@ -222,7 +223,9 @@ class Learner:
         s = encoder.prepare(batch.observed, room)
         next_s = encoder.prepare(batch.next_observed, next_room)
         self._rooms = (s.images, next_s.images)
-        return Transitions(s, batch.action, batch.gripper, batch.reward, batch.grasp_penalty, batch.mask, next_s)
+        return Transitions(
+            s, batch.action, batch.gripper, batch.reward, batch.grasp_penalty, batch.mask, next_s, batch.shown
+        )
 
     def _plain_critic_losses(self, batch: Transitions, noise: Tensor, drawn: Tensor | None) -> CriticLosses:
         return critic_losses(

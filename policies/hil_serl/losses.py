@@ -2,11 +2,13 @@
 
 Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905) with the critics of RLPD (Ball et al. 2023,
 arXiv:2302.02948, algorithm 1) and the gripper's critic of HIL-SERL (Luo et al. 2024, arXiv:2410.21845, section III).
-Symbols of the papers::
+Where the configuration asks for it, what people showed also pulls directly: the actor clones it, and the gripper's
+critic prefers it by a margin. Symbols of the papers::
 
     s, a, r, s'   observation, continuous action, reward, next observation
     g, p          what the gripper was told, its penalty (at most 0)
     m             1 where the next value counts, time-outs included; 0 after success or failure
+    d             1 where people showed the step, else 0
     theta, phi    weights of critics and actor; a bar marks the target's weights
     z             features of s; only the critics' losses train the encoder
     E, Z          size of the ensemble, critics drawn for the target
@@ -27,7 +29,7 @@ from policies.hil_serl.observation_encoder import Prepared
 
 
 class Transitions(NamedTuple):
-    """A batch; g as int64, m in 0..1, all but s and next_s of shape (batch,) or, a, (batch, action)."""
+    """A batch; g as int64, m in 0..1, d 0 or 1; all but s and next_s of shape (batch,) or, a, (batch, action)."""
 
     s: Prepared
     a: Tensor
@@ -36,6 +38,7 @@ class Transitions(NamedTuple):
     p: Tensor
     m: Tensor
     next_s: Prepared
+    d: Tensor
 
 
 class Gaussian(Protocol):
@@ -43,6 +46,10 @@ class Gaussian(Protocol):
 
     def sample(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Return actions, shape (batch, action), and log pi of them, shape (batch,), for standard normal `noise`."""
+        ...
+
+    def mode(self) -> Tensor:
+        """Return the actions without noise, shape (batch, action)."""
         ...
 
 
@@ -120,6 +127,29 @@ def grasp_critic_loss(Q: Tensor, g: Tensor, y: Tensor) -> Tensor:
     return (Q.gather(1, g[:, None]).squeeze(1) - y).square().mean()
 
 
+def grasp_margin_loss(Q: Tensor, g: Tensor, d: Tensor, margin: float) -> Tensor:
+    """Return J_E(theta) = E_d[max_g' (Q(s, g') + margin [g' != g]) - Q(s, g)], the mean over what people showed.
+
+    Args:
+        Q: shape (batch, 3).
+        g: shape (batch,).
+        d: shape (batch,).
+        margin: by how much g shall be better than all else.
+    """
+    chosen = g[:, None]
+    rivals = (Q + margin).scatter(1, chosen, Q.gather(1, chosen))
+    return _mean_of_shown(rivals.amax(dim=1) - Q.gather(1, chosen).squeeze(1), d)
+
+
+def cloning_loss(mode: Tensor, a: Tensor, d: Tensor) -> Tensor:
+    """Return E_d[(mode - a)^2], the mean over what people showed; mode and a of shape (batch, action), d (batch,)."""
+    return _mean_of_shown((mode - a).square().mean(dim=1), d)
+
+
+def _mean_of_shown(values: Tensor, d: Tensor) -> Tensor:
+    return (values * d).sum() / d.sum().clamp(min=1.0)
+
+
 def actor_loss(alpha: Tensor, log_pi: Tensor, Q: Tensor) -> Tensor:
     """Return J(phi) = E[alpha log pi(a | s) - mean_i Q_i(s, a)]; Q of shape (E, batch), log_pi of shape (batch,)."""
     return (alpha * log_pi - Q.mean(dim=0)).mean()
@@ -139,7 +169,7 @@ class CriticLosses(NamedTuple):
     """What the critics' part of an update found; scalars but for the last two.
 
     Attributes:
-        total: critic and grasp loss.
+        total: critic and grasp loss, and what cloning and margin ask of the encoder and the gripper's critic.
         critic, grasp: the two; grasp is 0 without a gripper.
         value, target: means of Q and y.
         features: z without its gradient, shape (batch, features).
@@ -177,7 +207,7 @@ def critic_losses(
         drawn: Z, indices of the target's critics; None takes all.
         config: numbers of the losses.
     """
-    s, a, g, r, p, m, next_s = batch
+    s, a, g, r, p, m, next_s, d = batch
     with torch.no_grad():
         next_z_bar = theta_bar.encode(next_s)
         next_z = next_z_bar if config.one_next_encoding else theta.encode(next_s)
@@ -198,9 +228,15 @@ def critic_losses(
             next_Q_g, next_Q_g_bar = theta.grasp(next_z), theta_bar.grasp(next_z_bar)
             y_g = grasp_target(r, p, m, next_Q_g, next_Q_g_bar, config.discount)
         loss_g = grasp_critic_loss(Q_g, g, y_g)
+        if config.grasp_margin > 0.0:
+            loss_g = loss_g + grasp_margin_loss(Q_g, g, d, config.grasp_margin)
+
+    total = loss + loss_g
+    if config.cloning_encoder > 0.0:
+        total = total + config.cloning_encoder * cloning_loss(phi(z).mode(), a, d)
 
     return CriticLosses(
-        loss + loss_g, loss.detach(), loss_g.detach(), Q.detach().mean(), y.mean(), z.detach(), reading.detach()
+        total, loss.detach(), loss_g.detach(), Q.detach().mean(), y.mean(), z.detach(), reading.detach()
     )
 
 
@@ -208,7 +244,7 @@ class ActorLosses(NamedTuple):
     """What the actor's part of an update found, scalars.
 
     Attributes:
-        total: actor and temperature loss.
+        total: actor, cloning and temperature loss.
         actor, temperature: the two.
         entropy: H, estimated on this batch [nat].
     """
@@ -225,6 +261,7 @@ def actor_losses(
     multiplier: Tensor,
     features: Tensor,
     reading: Tensor,
+    batch: Transitions,
     noise: Tensor,
     config: LossConfig,
 ) -> ActorLosses:
@@ -236,12 +273,16 @@ def actor_losses(
         multiplier: lambda of the temperature.
         features: z without its gradient, from `critic_losses` at the same weights.
         reading: what the critics read in it, likewise.
+        batch: transitions, for what people showed.
         noise: standard normal, draws a ~ pi(. | s), shape (batch, action).
         config: numbers of the losses.
     """
     alpha = temperature(multiplier)
-    a, log_pi = phi(features).sample(noise)
+    pi = phi(features)
+    a, log_pi = pi.sample(noise)
     Q = theta.judge(reading, a)
     loss = actor_loss(alpha.detach(), log_pi, Q)
+    if config.cloning > 0.0:
+        loss = loss + config.cloning * cloning_loss(pi.mode(), batch.a, batch.d)
     loss_alpha = temperature_loss(alpha, log_pi.detach(), config.entropy_per_dimension * noise.shape[1])
     return ActorLosses(loss + loss_alpha, loss.detach(), loss_alpha.detach(), -log_pi.detach().mean())

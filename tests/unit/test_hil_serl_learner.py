@@ -138,9 +138,8 @@ def test_critics_learn_the_discounted_value_of_a_chain() -> None:
         state = torch.where(first[:, None], s0, s1)
         reward, mask = torch.where(first, 0.0, 1.0), torch.where(first, 1.0, 0.0)
         nothing = torch.zeros(64)
-        batch = Batch(
-            Observed({}, state), Observed({}, s1.expand(64, 2)), action, nothing.long(), reward, nothing, mask
-        )
+        seen, next_seen = Observed({}, state), Observed({}, s1.expand(64, 2))
+        batch = Batch(seen, next_seen, action, nothing.long(), reward, nothing, mask, shown=nothing)
         learner.update([batch])
     z = learner.values.encode(learner.values.encoder.prepare(Observed({}, torch.stack([s0, s1]))))
     Q = learner.values.judge(learner.values.read(z), torch.zeros(2, 1))

@@ -29,6 +29,9 @@ class Line:
     def sample(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         return self.mean + noise, self.mean.sum(dim=1) * 0.0 - 2.0
 
+    def mode(self) -> Tensor:
+        return self.mean
+
 
 class LinearActor:
     def __init__(self, weight: float = 1.0) -> None:
@@ -62,9 +65,19 @@ class LinearValues:
         return self.g * features * t(1.0, 2.0, 3.0)
 
 
-def one(state: float, next_state: float, action: float, *, r: float, p: float, m: float, g: int = 0) -> Transitions:
+def one(
+    state: float,
+    next_state: float,
+    action: float,
+    *,
+    r: float = 0.0,
+    p: float = 0.0,
+    m: float = 1.0,
+    g: int = 0,
+    d: float = 0.0,
+) -> Transitions:
     s, next_s = Prepared(None, torch.tensor([[state]])), Prepared(None, torch.tensor([[next_state]]))
-    return Transitions(s, torch.tensor([[action]]), torch.tensor([g]), t(r), t(p), t(m), next_s)
+    return Transitions(s, torch.tensor([[action]]), torch.tensor([g]), t(r), t(p), t(m), next_s, t(d))
 
 
 def test_target_takes_the_least_critic_and_masks_only_what_ended() -> None:
@@ -208,7 +221,8 @@ def test_actors_part_equals_the_sum_by_hand_and_leaves_the_encoder_alone() -> No
     multiplier = torch.zeros((), requires_grad=True)
     z = theta.encode(Prepared(None, torch.tensor([[1.5]]))).detach()
     reading = theta.read(z).detach()
-    found = losses.actor_losses(theta, phi, multiplier, z, reading, torch.tensor([[0.25]]), LossConfig())
+    batch = one(1.5, 0.0, 1.0)
+    found = losses.actor_losses(theta, phi, multiplier, z, reading, batch, torch.tensor([[0.25]]), LossConfig())
     # z = 3, a = 1.75, Q = 4.75 and 14.25, log pi = -2, alpha = log 2, H = 2, H_bar = -1/2
     alpha = math.log(2.0)
     assert found.actor.item() == pytest.approx(alpha * -2.0 - 9.5)
@@ -220,3 +234,44 @@ def test_actors_part_equals_the_sum_by_hand_and_leaves_the_encoder_alone() -> No
     assert multiplier.grad is not None
     assert multiplier.grad.item() == pytest.approx(0.5 * 2.5)  # slope of softplus at 0
     assert theta.e.grad is None
+
+
+def test_cloning_is_the_mean_over_what_was_shown_and_zero_where_nothing_was() -> None:
+    mode, a = torch.tensor([[1.0, 0.0], [5.0, 5.0], [0.0, 2.0]]), torch.zeros(3, 2)
+    assert losses.cloning_loss(mode, a, t(1.0, 0.0, 1.0)).item() == (0.5 + 2.0) / 2
+    assert losses.cloning_loss(mode, a, t(0.0, 0.0, 0.0)).item() == 0.0
+
+
+def test_margin_is_asked_for_only_where_another_command_comes_near_the_shown_one() -> None:
+    Q = torch.tensor([[1.0, 0.5, 0.0], [1.0, 0.9, 0.0], [0.0, 0.0, 1.0], [0.0, 9.0, 0.0]])
+    g, d = torch.tensor([0, 0, 0, 0]), t(1.0, 1.0, 1.0, 0.0)
+    # 1 is better than 0.5 by more than the margin; 0.9 + 0.25 - 1; 1 + 0.25 - 0; the last was not shown
+    assert losses.grasp_margin_loss(Q, g, d, 0.25).item() == pytest.approx((0.0 + 0.15 + 1.25) / 3)
+    assert losses.grasp_margin_loss(Q, g, d, 0.0).item() == pytest.approx((0.0 + 0.0 + 1.0) / 3)
+
+
+def test_what_was_shown_pulls_only_where_it_is_asked_for() -> None:
+    def of_critics(d: float, config: LossConfig) -> tuple[float, float, float]:
+        theta, phi = LinearValues(1.0, (0.0,)), LinearActor(0.5)
+        batch = one(1.0, 0.0, 1.0, g=0, d=d)
+        found = losses.critic_losses(theta, theta, phi, torch.zeros(()), batch, torch.zeros(1, 1), None, config)
+        pulled = torch.autograd.grad(found.total, (theta.e, theta.g))
+        assert phi.weight.grad is None
+        return (found.total.item(), *(gradient.item() for gradient in pulled))
+
+    def of_actor(d: float, config: LossConfig) -> float:
+        theta, phi = LinearValues(1.0, (0.0,)), LinearActor(0.5)
+        z, batch = t(1.0)[:, None], one(1.0, 0.0, 1.0, d=d)
+        found = losses.actor_losses(theta, phi, torch.zeros(()), z, t(0.0)[None], batch, torch.zeros(1, 1), config)
+        (pulled,) = torch.autograd.grad(found.total, (phi.weight,))
+        return pulled.item()
+
+    plain, pulling = LossConfig(), LossConfig(cloning=3.0, cloning_encoder=2.0, grasp_margin=0.25)
+    for d in (0.0, 1.0):
+        assert of_critics(d, plain) == pytest.approx((1.0, 2.0, 2.0))  # Q_g = e g s = 1 shall be 0
+        assert of_actor(d, plain) == 0.0
+    assert of_critics(0.0, pulling) == of_critics(0.0, plain)
+    assert of_actor(0.0, pulling) == 0.0
+    # mode = 0.5 e, which shall be 1: 2 * 0.25, slope 2 * 2 * (0.5 - 1) * 0.5; best rival 3 e g + 0.25 - 1 e g
+    assert of_critics(1.0, pulling) == pytest.approx((1.0 + 0.5 + 2.25, 2.0 - 1.0 + 2.0, 2.0 + 2.0))
+    assert of_actor(1.0, pulling) == pytest.approx(3.0 * 2.0 * (0.5 - 1.0))
