@@ -30,8 +30,10 @@ TOPICS = (
     "lerobot",
     "hil_serl",
     "hil_serl_learning",
+    "hil_serl_imitation",
     "hil_serl_views",
     "hil_serl_graph",
+    "hil_serl_graph_learning",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

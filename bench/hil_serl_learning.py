@@ -57,6 +57,11 @@ class Cell:
 
 SHORT = {"PickCube": "pick_cube", "PegInsertion": "peg_insertion"}
 PICK, PEG = Cell("PickCube", 30.0), Cell("PegInsertion", 90.0)
+ABLATED = Cell("PickCube", 15.0)
+"""The cheapest task, and half the time: by then HIL-SERL with everything has learnt it. That row of the comparison is
+the copy that each full run kept at that time."""
+PULLED = {"cloning": 6.0, "cloning_encoder": 0.3, "grasp_margin": 0.05, "temperature_init": 0.0002}
+"""For PegInsertion: without a pull towards what people showed its first success alone takes too long."""
 VARIANTS = ("no_corrections", "nobody", "hg_dagger")
 """Demonstrations only; neither demonstrations nor corrections; imitation of the same people."""
 
@@ -101,17 +106,25 @@ def _register(cell: Cell, what: str) -> None:
         return _measured(cell)
 
 
-for _base in (PICK, PEG):
-    _register(replace(_base, variant="no_corrections"), f"HIL-SERL, {DEMONSTRATIONS} demonstrations, no corrections")
-    _register(replace(_base, variant="nobody"), "HIL-SERL, neither demonstrations nor corrections")
+@measures(*_figures(replace(ABLATED, variant="full_15_min"), None, "HIL-SERL with everything"))
+def pick_cube_halfway(_: Settings) -> Mapping[str, Measurement]:
+    """Evaluate what the full runs had learnt by the time that the ablated runs are given."""
+    cores = len(usable_cores())
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(SEEDS), cores):
+        found += measure_in_children(halfway, [(seed,) for seed in SEEDS[start : start + cores]], pin=True)
+    return {f"hil_serl_{ABLATED.name}_15_min_successes": success_rate(found)}
+
+
+_register(replace(ABLATED, variant="no_corrections"), f"HIL-SERL, {DEMONSTRATIONS} demonstrations, no corrections")
+_register(replace(ABLATED, variant="nobody"), "HIL-SERL, neither demonstrations nor corrections")
+for _base in (ABLATED, PEG):
     _register(replace(_base, variant="hg_dagger"), f"HG-DAgger, {DEMONSTRATIONS} demonstrations and corrections")
 
 
 def _measured(cell: Cell, *, speed: bool = False) -> dict[str, Measurement]:
     """Train and evaluate a cell's runs, and draw its curves."""
     from tutelage.learning.curves import draw_curves
-    from tutelage.runs.collect import EVALUATION_SEEDS_FROM
-    from tutelage_core.intervals import wilson_interval
 
     shown = demonstrations(cell.task)
     classifier(cell.task)
@@ -124,21 +137,55 @@ def _measured(cell: Cell, *, speed: bool = False) -> dict[str, Measurement]:
         RUNS / f"{cell.name}.png",
         control_rate_hz=CONTROL_RATE_HZ,
     )
-    successes, episodes = sum(run["successes"] for run in found), sum(run["episodes"] for run in found)
-    extra: dict[str, object] = {"runs": found, "seeds_of_runs": list(SEEDS), "demonstrated_steps": shown}
-    seeds = range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + EPISODES)
-    low, high = wilson_interval(successes, episodes)
-    rate = 100.0 * successes / episodes
-    answer = {f"hil_serl_{cell.name}_successes": Measurement(rate, episodes, seeds, (100.0 * low, 100.0 * high), extra)}
+    rate = success_rate(found, demonstrated_steps=shown)
+    answer = {f"hil_serl_{cell.name}_successes": rate}
     if speed:
         cycle = statistics.fmean(run["steps_to_success"] for run in found)
         answer[f"hil_serl_{SHORT[cell.task]}_speed_up"] = Measurement(
             statistics.fmean(shown) / cycle,
-            successes,
-            seeds,
+            sum(run["successes"] for run in found),
+            rate.seeds,
             extra={"policy_steps": cycle, "demonstrated_steps": shown},
         )
     return answer
+
+
+def success_rate(found: Sequence[Mapping[str, Any]], **extra: object) -> Measurement:
+    """Return the share of the episodes of all runs that succeeded [%]."""
+    from tutelage.runs.collect import EVALUATION_SEEDS_FROM
+    from tutelage_core.intervals import wilson_interval
+
+    successes, episodes = sum(run["successes"] for run in found), sum(run["episodes"] for run in found)
+    low, high = wilson_interval(successes, episodes)
+    return Measurement(
+        100.0 * successes / episodes,
+        episodes,
+        range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + EPISODES),
+        (100.0 * low, 100.0 * high),
+        {"runs": list(found), "seeds_of_runs": list(SEEDS), **extra},
+    )
+
+
+def halfway(seed: int) -> dict[str, Any]:
+    """Evaluate the last copy that a full run kept before the ablated runs' time was over."""
+    from tutelage.learning.learning_session import SNAPSHOTS_FOLDER
+    from tutelage.learning.training_log import LOG_FILE, read_log
+    from tutelage.runs.evaluate import EvaluateConfig, evaluate
+
+    folder = configuration(PICK, seed).output
+    end_s = 60.0 * ABLATED.minutes + 30.0  # a copy is made at the end of an episode
+    known = max(row.steps for row in read_log(folder / LOG_FILE) if row.wall_s <= end_s)
+    copy = max(path for path in (folder / SNAPSHOTS_FOLDER).iterdir() if int(path.name) <= known)
+    config = EvaluateConfig(str(copy), task=PICK.task, episodes=EPISODES, processes=1, output=folder / "halfway")
+    found = evaluate(config)
+    steps = [result.steps for result in found.results if result.success]
+    return {
+        "seed": seed,
+        "successes": found.successes,
+        "episodes": len(found.results),
+        "steps_to_success": statistics.fmean(steps) if steps else float("nan"),
+        "robot_minutes": int(copy.name) / CONTROL_RATE_HZ / 60.0,
+    }
 
 
 def learn(cell: Cell, seed: int) -> dict[str, Any]:
@@ -187,6 +234,8 @@ def configuration(cell: Cell, seed: int) -> TrainHilSerlConfig:
         actors=0,
         evaluation_episodes=EPISODES,
     )
+    if cell.task == "PegInsertion":
+        config = replace(config, hil_serl=replace(config.hil_serl, loss=replace(config.hil_serl.loss, **PULLED)))
     match cell.variant:
         case "full":
             return config

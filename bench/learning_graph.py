@@ -98,6 +98,10 @@ class LearningGraph:
                 raise ros.BenchError(f"{node} does not come back: {side.tail()}")
             time.sleep(ros.LOOK_S)
 
+    def end_learner(self) -> None:
+        """Let the learner save its policy, and end."""
+        self.learner.runner.shutdown()
+
     def settle(self) -> None:
         """End the asking, and wait until the last episode is recorded and nothing comes to the learner any more."""
         self.client.send_signal(signal.SIGINT)
@@ -118,7 +122,16 @@ class LearningGraph:
 
 @contextlib.contextmanager
 def learning_graph(
-    domain: int, settings: str, *, record: bool, first_seed: int = FIRST_SEED, steps: int = STEPS, person: bool = False
+    domain: int,
+    settings: str,
+    *,
+    record: bool,
+    first_seed: int = FIRST_SEED,
+    steps: int = STEPS,
+    person: bool = False,
+    person_settings: str = "",
+    demonstrations: Path | None = None,
+    learner_seed: int = 0,
 ) -> Iterator[LearningGraph]:
     """Bring up graph and learner, and ask for one episode after the other until the end.
 
@@ -127,8 +140,11 @@ def learning_graph(
         settings: of the learner, YAML.
         record: whether episodes are recorded.
         first_seed: of the first episode.
-        steps: limit of each.
+        steps: limit of each; 0 for the task's own.
         person: whether the scripted person corrects the policy.
+        person_settings: what that person is like, YAML; the defaults if empty.
+        demonstrations: folder of recorded successes; none if None.
+        learner_seed: of weights, batches and noise.
     """
     from tutelage.launch import packages
     from tutelage.launch.runner import LaunchRunner
@@ -141,7 +157,13 @@ def learning_graph(
         folder = Path(name)
         (folder / "learner.yaml").write_text(settings, encoding="utf-8")
         launch = packages.package_share("tutelage_bringup", variables) / "launch" / "learner.launch.yaml"
-        arguments = {"learner_folder": str(folder / "run"), "learner_settings": str(folder / "learner.yaml")}
+        (folder / "person.yaml").write_text(person_settings, encoding="utf-8")
+        arguments = {
+            "learner_folder": str(folder / "run"),
+            "learner_settings": str(folder / "learner.yaml"),
+            "learner_seed": str(learner_seed),
+            "demonstrations": "" if demonstrations is None else str(demonstrations),
+        }
         runner.start(launch, {**arguments, "respawn": "true"})
         actor = {
             "clock": "lockstep",
@@ -153,7 +175,7 @@ def learning_graph(
             "min_free_mb": "100.0",
             "respawn_policy": "true",
             "person": str(person).lower(),
-            "person_settings": "",
+            "person_settings": str(folder / "person.yaml") if person_settings else "",
         }
         with (
             ros.launched(domain, actor) as graph,
