@@ -36,7 +36,7 @@ tasks: [PickCube]
 
 PERSON = f"""
 lookout: {{stall_s: 1.5, disagreement_m: 0.035, disagreement_s: 0.8}}
-correction: {{longest_s: 10.0, regained: 0.5, gain: {learning.PACE}}}
+correction: {{longest_s: 10.0, regained: 0.5, gain: {learning.PACE["PickCube"]}}}
 """
 
 

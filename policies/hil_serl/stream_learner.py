@@ -142,7 +142,8 @@ class StreamLearner:
         now_ns = self._clock.now_ns()
         self._seal_when_due(now_ns)
         learnt = self._learn()
-        self._publish_when_due(now_ns, idle=not learnt)
+        # in the same call as the last update: a word in between would let an episode begin without these weights
+        self._publish_when_due(now_ns, idle=not learnt or not self._run.schedule.due())
         if now_ns - self._saved_ns >= self._config.save_s * NS_PER_S:
             self.save()
         self._waits = not self._learning_trouble and (self._run.schedule.actor_should_wait or (self._waits and learnt))

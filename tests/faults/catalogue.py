@@ -31,9 +31,16 @@ CATALOGUE: Mapping[int, Fault] = {
     5: Fault("jump of 50 times the limit", "refused, not clamped", {"overshoot_mm": 0, "unsafe_cmds": 0}),
     6: Fault("policy killed in motion", "the arm stops", {"t_stop_ms": 250}),
     7: Fault("arm node killed", "the controller holds; nothing moves after a restart", {"motions": 0}),
-    8: Fault("learner crashes", "the actor goes on", missing="there is no learner yet"),
+    8: Fault(
+        "learner crashes",
+        "the actor goes on, no step is lost or doubled",
+        {"lost_steps": 0, "doubled_steps": 0, "cut_short": 0},
+    ),
     9: Fault(
-        "network parted for 5 s, 60 s", "bounded queues, no duplicates", missing="there is no learner or page yet"
+        "network parted for 5 s, 60 s",
+        "bounded queues, no step lost or doubled",
+        {"lost_steps": 0, "doubled_steps": 0, "more_mb": 200},
+        missing="the correction page is not there yet",
     ),
     10: Fault("disk full", "the episode ends cleanly, old data stays sound", {"lost_steps": 0}),
     11: Fault("recorder killed", "earlier episodes stay sound, the open one is marked", {"lost_steps": 0}),

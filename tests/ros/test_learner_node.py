@@ -4,93 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import signal
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from learning_fixtures import FIRST_SEED, STEPS, actor, begin, episode, graph, learner, operator, patient_actor, run
 from learning_graph import (
     ACTOR,
-    LIMIT_S,
     Listener,
-    NodeProcess,
-    Run,
     actor_node,
     actor_parameters,
-    graph_without_policy,
     is_same_step,
     learner_parameters,
     lengths,
     node,
 )
-from running_graph import Graph
-from session_client import Person, person
 
 from policies.hil_serl.learner import Learner
-from policies.hil_serl.stream_actor import SILENCE_S
 from policies.hil_serl.transition import Step
 from tutelage.learning.twin_actor import ActorSettings, Job, TwinActor
 from tutelage_nodes import topics
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 
-STEPS = 25
-PARTED_S = 6.0
-"""Longer than the learner's silence is waited for, and than the first wait for an acknowledgement."""
-FIRST_SEED = 400_000
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "run")
-
-
-@pytest.fixture
-def graph(small_policy: Path, domain: int, run: Run, tmp_path: Path) -> Iterator[Graph]:
-    with graph_without_policy(domain, run, tmp_path, small_policy) as running:
-        yield running
-
-
-@pytest.fixture
-def learner(graph: Graph, domain: int, run: Run) -> Iterator[NodeProcess]:
-    with node(domain, "learner_node", learner_parameters(run)) as running:
-        running.wait_until_ready()
-        yield running
-
-
-@pytest.fixture
-def actor(learner: NodeProcess, domain: int, run: Run, tmp_path: Path) -> Iterator[NodeProcess]:
-    yield from acting(domain, run, tmp_path, SILENCE_S)
-
-
-@pytest.fixture
-def patient_actor(learner: NodeProcess, domain: int, run: Run, tmp_path: Path) -> Iterator[NodeProcess]:
-    yield from acting(domain, run, tmp_path, LIMIT_S)
-
-
-def acting(domain: int, run: Run, folder: Path, silence_s: float) -> Iterator[NodeProcess]:
-    running = actor_node(domain, run, folder, silence_s)
-    running.wait_until_ready()
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def operator(graph: Graph, domain: int) -> Iterator[Person]:
-    with person(domain) as somebody:
-        yield somebody
-
-
-def begin(operator: Person, number: int, steps: int = STEPS):
-    return operator.begin(task="PickCube", seed=FIRST_SEED + number, max_steps=steps)
-
-
-def episode(operator: Person, number: int, steps: int = STEPS) -> None:
-    result = operator.result(begin(operator, number, steps))
-    assert result.termination in ("time_limit", "success"), result.message
+__all__ = ["actor", "graph", "learner", "operator", "patient_actor", "run"]
 
 
 def test_graph_gives_the_learner_the_very_steps_that_the_loop_gives_it(operator, run, learner, patient_actor):
@@ -137,25 +74,6 @@ def assert_same(here: Step, there: Step) -> None:
     assert [getattr(here, name) for name in kept] == [getattr(there, name) for name in kept]
 
 
-def test_killed_learner_costs_nothing_and_the_arm_does_not_wait_for_it(operator, run, domain, learner, actor):
-    heard = Listener(operator, run)
-    episode(operator, 0)
-    running = begin(operator, 1, 2 * STEPS)
-    operator.wait(lambda: len(heard.executed) >= STEPS + 5, "steps of the second episode")
-    learner.kill()
-    assert operator.result(running).steps == 2 * STEPS, "the episode goes on"
-    episode(operator, 2)
-    with node(domain, "learner_node", learner_parameters(run)) as again:
-        again.wait_until_printed("start 2")
-        operator.wait(lambda: heard.kept() == (2, STEPS), "what was kept meanwhile")
-        episode(operator, 3)
-        operator.wait(lambda: heard.kept() == (3, STEPS), "the last step's acknowledgement")
-    steps = run.steps()
-    assert lengths(steps) == [STEPS, 2 * STEPS, STEPS, STEPS]
-    assert all(is_same_step(s, e, run.identity.max_step_m) for s, e in zip(steps, heard.executed, strict=True))
-    assert run.audit().is_clean
-
-
 def test_killed_actor_costs_the_steps_without_outcome_and_no_other(operator, run, domain, tmp_path, learner, actor):
     heard = Listener(operator, run)
     episode(operator, 0)
@@ -180,24 +98,6 @@ def test_killed_actor_costs_the_steps_without_outcome_and_no_other(operator, run
     executed = [*heard.executed[: STEPS + kept[1]], *heard.executed[STEPS + cut_off :]]
     assert all(is_same_step(s, e, run.identity.max_step_m) for s, e in zip(steps, executed, strict=True))
     assert [step.after_restart for step in steps if step.index == 0] == [False, False, True]
-    assert run.audit().is_clean
-
-
-def test_learner_that_is_out_of_reach_for_seconds_catches_up_without_a_step_twice(operator, run, learner, actor):
-    heard = Listener(operator, run)
-    episode(operator, 0)
-    learner.process.send_signal(signal.SIGSTOP)
-    begun = time.monotonic()
-    number = 0
-    while time.monotonic() < begun + PARTED_S:
-        number += 1
-        episode(operator, number)
-    learner.process.send_signal(signal.SIGCONT)
-    episode(operator, number + 1)
-    operator.wait(lambda: heard.kept() == (number + 1, STEPS), "the last step's acknowledgement")
-    steps = run.steps()
-    assert lengths(steps) == [STEPS] * (number + 2)
-    assert all(is_same_step(s, e, run.identity.max_step_m) for s, e in zip(steps, heard.executed, strict=True))
     assert run.audit().is_clean
 
 

@@ -259,6 +259,23 @@ def test_weights_go_out_now_and_then_while_updates_are_owed(tmp_path: Path, cloc
     learning.run.store.close()
 
 
+def test_word_that_lets_an_episode_begin_names_the_weights_of_the_last_one(actor: StreamActor, learning: Learning):
+    exchange(actor, learning)
+    actor.renew()
+    episode(actor)
+    for parcel in actor.to_send():  # the learner keeps pace: only the update of the last step is left when that comes
+        learning.learner.take(parcel.data)
+        learning.learner.work()
+        actor.hear(learning.air.words[-1])
+    assert learning.run.learner.updates == LENGTH - CONFIG.schedule.first_step
+    assert len(actor.outbox) == 0
+    assert "have not come yet" in actor.objection()
+    actor.offer(learning.air.packets[-1])
+    assert actor.objection() == ""
+    assert actor.renew()
+    assert actor.report().applied == learning.run.learner.updates
+
+
 def test_silent_learner_is_not_waited_for_until_the_outbox_is_half_full(tmp_path, clock, learning):
     actor = actor_in(tmp_path, clock, outbox=OutboxConfig(limit_steps=4 * LENGTH))
     exchange(actor, learning)
