@@ -219,8 +219,7 @@ def learn(cell: Cell, seed: int) -> dict[str, Any]:
 
 def configuration(cell: Cell, seed: int) -> TrainHilSerlConfig:
     """Return the settings of one run."""
-    from policies.hil_serl.presets import preset
-    from tutelage.runs.train_hil_serl import TrainHilSerlConfig, coach, default_settings
+    from tutelage.runs.train_hil_serl import TrainHilSerlConfig, coach, hg_dagger_settings
 
     person = coach()
     config = TrainHilSerlConfig(
@@ -245,8 +244,7 @@ def configuration(cell: Cell, seed: int) -> TrainHilSerlConfig:
         case "nobody":
             return replace(config, interventions=False, demonstrations=None)
         case "hg_dagger":
-            imitating = replace(preset("hg_dagger"), schedule=default_settings().schedule)
-            return replace(config, hil_serl=imitating)
+            return replace(config, hil_serl=hg_dagger_settings())
         case _:
             raise ValueError(cell.variant)
 

@@ -163,6 +163,18 @@ class Learner:
         except KeyError as error:
             raise ConfigurationError(f"cannot go on from this learner's state: it lacks {error}") from error
 
+    def begin_with(self, other: LearnerState) -> None:
+        """Take the networks of another learner, targets included, and nothing else of it (WSRL).
+
+        Raises:
+            ConfigurationError: they are of another shape.
+        """
+        here, there = (self.config.model, self.shape), (other.config.model, other.shape)
+        if here != there:
+            raise ConfigurationError(f"cannot begin with another learner's networks: they are {there}, these {here}")
+        for part, module in self._modules().items():
+            put_weights(module, part_of(other.tensors, part), part)
+
     def save(self, folder: Path, *, created_by: str) -> None:
         """Write the state as a sealed folder, atomically.
 

@@ -25,6 +25,7 @@ from policies.hil_serl.config import HilSerlConfig
 from policies.hil_serl.imitation import ImitationLearner
 from policies.hil_serl.layout import ReplayIdentity
 from policies.hil_serl.learner import Learner
+from policies.hil_serl.learner_state import read_learner_state
 from policies.hil_serl.metrics import Metrics, mean_metrics
 from policies.hil_serl.mixture import Mixture
 from policies.hil_serl.replay import ReplayBuffer
@@ -33,6 +34,7 @@ from policies.hil_serl.replay_store import ReplayStore
 from policies.hil_serl.schedule import UpdateSchedule
 from policies.hil_serl.transition import Relabel, Step
 from tutelage_core.clock import Clock
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.types import Source
 
 LEARNER_FOLDER = "learner"
@@ -89,6 +91,7 @@ class TrainingRun:
         *,
         created_by: str,
         may_lack_demonstrations: bool = False,
+        begins_with: Path | None = None,
     ) -> None:
         """Begin a run in `folder`, or go on with the one that is there.
 
@@ -102,6 +105,7 @@ class TrainingRun:
             demonstrations: their steps; they are not logged, since they have files of their own.
             created_by: program that writes.
             may_lack_demonstrations: draw online only until somebody shows something.
+            begins_with: folder of another run, whose networks a new run begins with; its steps are not taken over.
 
         Raises:
             ConfigurationError: the memory is too small, the learner there is of another configuration, or there are no
@@ -128,6 +132,10 @@ class TrainingRun:
         self.learner: Learner | ImitationLearner = (
             kind.load(learner, config) if learner.exists() else kind(config, shape)
         )
+        if begins_with is not None and not learner.exists():
+            if not isinstance(self.learner, Learner):
+                raise ConfigurationError("imitation begins with no other run's networks: leave that out")
+            self.learner.begin_with(read_learner_state(begins_with / LEARNER_FOLDER))
         self.store = ReplayStore(folder / REPLAY_FOLDER, identity, created_by=created_by)
         try:
             steps = sum(isinstance(event, Step) for event in self._restored())

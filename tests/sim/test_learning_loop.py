@@ -29,7 +29,7 @@ from tutelage.learning.twin_actor import ActorSettings, Job, TwinActor, actor_po
 from tutelage.runs.collect import CollectConfig, collect
 from tutelage.runs.train_hil_serl import TrainHilSerlConfig, evaluate_run, train_hil_serl
 from tutelage_core.contract import load_contract
-from tutelage_core.errors import ConfigurationError, ContractMismatchError
+from tutelage_core.errors import ConfigurationError, ContractMismatchError, TutelageError
 from tutelage_core.types import Source
 
 pytestmark = pytest.mark.sim
@@ -191,6 +191,34 @@ def test_run_without_demonstrations_draws_from_its_own_steps(tmp_path: Path) -> 
     train_hil_serl(config)
     assert {step.source for step in steps_in(config)} == {Source.POLICY}
     assert Learner.load(tmp_path / LEARNER_FOLDER).updates > 0
+
+
+def test_run_begins_with_another_s_networks_and_none_of_its_steps(tmp_path: Path, demonstrations: Path) -> None:
+    earlier = config_of(tmp_path / "earlier", demonstrations)
+    train_hil_serl(earlier)
+    patient = replace(
+        HIL_SERL,
+        learner=replace(HIL_SERL.learner, demonstration_ratio=0.0),
+        schedule=ScheduleConfig(warmup_steps=1_000, updates_per_step=1.0),
+    )
+    later = config_of(tmp_path / "later", None, start=earlier.output, hil_serl=patient, interventions=False, seed=1)
+    train_hil_serl(later)
+    then, now = (Learner.load(config.output / LEARNER_FOLDER) for config in (earlier, later))
+    assert now.updates == 0, "the starting policy drives before anything is learnt"
+    for name, tensor in now.state().tensors.items():
+        if name.startswith(("values/", "target/", "actor/")):
+            assert torch.equal(tensor, then.state().tensors[name]), name
+    assert now.temperature != then.temperature
+    assert {step.segment for step in steps_in(later)} == {0, 1, 2}
+
+    other = replace(patient, model=replace(MODEL, last_scale=0.5))
+    with pytest.raises(ConfigurationError, match="another learner's networks"):
+        train_hil_serl(config_of(tmp_path / "other", None, start=earlier.output, hil_serl=other))
+    imitates = replace(patient, learner=replace(patient.learner, demonstration_ratio=1.0, imitates=True))
+    with pytest.raises(ConfigurationError, match="imitation begins with no other run"):
+        train_hil_serl(config_of(tmp_path / "third", demonstrations, start=earlier.output, hil_serl=imitates))
+    with pytest.raises(TutelageError, match="nowhere"):
+        train_hil_serl(config_of(tmp_path / "fourth", None, start=tmp_path / "nowhere", hil_serl=patient))
 
 
 def test_imitation_runs_through_the_same_loop(tmp_path: Path, demonstrations: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from policies.hil_serl.presets import preset
 from tutelage.cli import show, show_data, show_incident, show_learning, show_sim
 from tutelage.cli.show_data import DataConfig
 from tutelage.runs.collect import CollectConfig
@@ -20,7 +21,8 @@ from tutelage.runs.replay_incident import ReplayIncidentConfig
 from tutelage.runs.scenes import SimConfig
 from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
-from tutelage.runs.train_hil_serl import TrainHilSerlConfig
+from tutelage.runs.train_hil_serl import TrainHilSerlConfig, hg_dagger_settings
+from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
 from tutelage_core.errors import TutelageError
 
@@ -62,6 +64,15 @@ class DoctorConfig:
     """Say what works on this machine, and what to do about the rest."""
 
 
+def _online(name: str) -> TrainHilSerlConfig:
+    """Return what `train NAME` begins with."""
+    settings = hg_dagger_settings() if name == "hg_dagger" else preset(name)
+    return TrainHilSerlConfig(tyro.MISSING, hil_serl=settings)
+
+
+TRAINED = ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier")
+"""Second words of the verbs that begin with `train`."""
+
 Command = (
     Annotated[CollectConfig, tyro.conf.subcommand("collect", description="record demonstrations of the expert")]
     | Annotated[TrainBcConfig, tyro.conf.subcommand("train", description="train a policy (behaviour cloning)")]
@@ -70,6 +81,26 @@ Command = (
     ]
     | Annotated[
         TrainHilSerlConfig, tyro.conf.subcommand("train-hil-serl", description="learn online; also: train hil-serl")
+    ]
+    | Annotated[
+        TrainHilSerlConfig,
+        tyro.conf.subcommand("train-rlpd", default=_online("rlpd"), description="the same with RLPD's numbers"),
+    ]
+    | Annotated[
+        TrainHilSerlConfig,
+        tyro.conf.subcommand("train-wsrl", default=_online("wsrl"), description="the same with WSRL's; see --start"),
+    ]
+    | Annotated[
+        TrainHilSerlConfig,
+        tyro.conf.subcommand(
+            "train-hg-dagger", default=_online("hg_dagger"), description="the same loop, imitating people"
+        ),
+    ]
+    | Annotated[
+        TrainSuccessClassifierConfig,
+        tyro.conf.subcommand(
+            "train-success-classifier", description="see whether the task is done; also: train success-classifier"
+        ),
     ]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
     | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
@@ -88,13 +119,7 @@ Command = (
 def main() -> None:
     """Run the command line; exit 0 when it worked, 1 when it was refused or failed."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    command: Command = tyro.cli(
-        Command,
-        prog="tutelage",
-        description="A robot arm that learns. See docs/.",
-        args=joined_verbs(sys.argv[1:]),
-        config=(tyro.conf.OmitSubcommandPrefixes,),
-    )  # type: ignore[arg-type]
+    command = parsed(sys.argv[1:])
     try:
         code = _run(command)
     except TutelageError as error:
@@ -106,9 +131,20 @@ def main() -> None:
     sys.exit(code)
 
 
+def parsed(arguments: Sequence[str]) -> Command:
+    """Return the settings that a command line asks for; one that asks for nothing sensible ends the program, with 2."""
+    return tyro.cli(  # type: ignore[return-value]
+        Command,  # type: ignore[arg-type]
+        prog="tutelage",
+        description="A robot arm that learns. See docs/.",
+        args=joined_verbs(arguments),
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )
+
+
 def joined_verbs(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with a verb of two words, such as `train trunk`, written as one."""
-    if tuple(arguments[:2]) in {("train", "trunk"), ("train", "hil-serl")}:
+    if arguments[:1] == ["train"] and arguments[1:2] and arguments[1] in TRAINED:
         return [f"train-{arguments[1]}", *arguments[2:]]
     return list(arguments)
 
@@ -123,6 +159,8 @@ def _run(command: Command) -> int:
             return show.train_trunk(command)
         case TrainHilSerlConfig():
             return show_learning.train_hil_serl(command)
+        case TrainSuccessClassifierConfig():
+            return show_learning.train_success_classifier(command)
         case EvaluateConfig():
             return show.evaluate(command)
         case ShipConfig():

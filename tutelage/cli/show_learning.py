@@ -7,6 +7,7 @@ from rich.console import Console
 from tutelage.learning.curves import draw_run
 from tutelage.learning.live_display import LiveDisplay
 from tutelage.runs import train_hil_serl as training
+from tutelage.runs import train_success_classifier as classifier
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import load_contract
 
@@ -23,4 +24,11 @@ def train_hil_serl(config: training.TrainHilSerlConfig) -> int:
         _console.print(training.evaluate_run(config).summary())
     curves = draw_run(config.output, control_rate_hz=load_contract(config.robot).control_rate_hz)
     _console.print(f"policy: {policy}\ncurves: {curves}")
+    return 0
+
+
+def train_success_classifier(config: classifier.TrainSuccessClassifierConfig) -> int:
+    """Train a success classifier, and say how far it can be trusted."""
+    trained = classifier.train_success_classifier(config)
+    _console.print(f"{trained.summary()}\nclassifier: {trained.folder}")
     return 0

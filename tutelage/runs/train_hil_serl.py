@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from policies.hil_serl.config import HilSerlConfig
+from policies.hil_serl.policy import HilSerlPolicy
 from policies.hil_serl.presets import preset
 from policies.hil_serl.stored_views import StoredViews, ViewsConfig
 from policies.hil_serl.training_run import LEARNER_FOLDER, REPLAY_FOLDER, MemoryConfig, TrainingRun
 from policies.hil_serl.transition import Step
+from policies.registry import load_policy
 from sim.correction import CorrectionSettings
 from sim.human import InterventionSettings
 from sim.lookout import LookoutSettings
@@ -32,6 +34,7 @@ from tutelage.runs.evaluate import EvaluateConfig, Evaluation, evaluate
 from tutelage_core.clock import Clock, SteadyClock
 from tutelage_core.config import to_mapping
 from tutelage_core.contract import load_contract
+from tutelage_core.encoders.image import frozen_digest
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.versions import versions
 
@@ -58,6 +61,11 @@ def default_settings() -> HilSerlConfig:
     )
 
 
+def hg_dagger_settings() -> HilSerlConfig:
+    """Return HG-DAgger with the pace of `default_settings`, to compare with."""
+    return replace(preset("hg_dagger"), schedule=default_settings().schedule)
+
+
 def coach() -> InterventionSettings:
     """Return a person who lets the policy try, and carries a correction on (the advice of HIL-SERL's authors)."""
     return InterventionSettings(
@@ -73,6 +81,7 @@ class TrainHilSerlConfig:
     Attributes:
         output: folder of the run; the policy comes to stand in its subfolder `policy`.
         demonstrations: folder of recorded successes; none if None.
+        start: folder of another run whose networks this one begins with, as WSRL does; random ones if None.
         robot: robot's contract.
         task: task to learn.
         rooms: split that rooms are drawn from.
@@ -92,11 +101,13 @@ class TrainHilSerlConfig:
         resume: go on with the run in `output`.
         views: what is stored of each observation.
         memory: how much is kept.
-        hil_serl: every number of the algorithm; its seed is that of the run.
+        hil_serl: every number of the algorithm; its seed is that of the run. The verbs `train hil-serl`, `rlpd`, `wsrl`
+            and `hg-dagger` differ in nothing else.
     """
 
     output: Path
     demonstrations: Path | None = None
+    start: Path | None = None
     robot: str = "twin"
     task: str = "PickCube"
     rooms: Literal["lab", "train"] = "lab"
@@ -194,6 +205,8 @@ def train_hil_serl(
     judge = load_judge(config.actor.classifier, contract)
     demonstrations = _demonstrations(config, DemonstrationReader(policy, views, contract, judge), say)
     settings = replace(config.hil_serl, learner=replace(config.hil_serl.learner, seed=config.seed))
+    if config.start is not None:
+        _check_trunk(config.start, policy)
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(
             TrainingRun(
@@ -206,6 +219,7 @@ def train_hil_serl(
                 demonstrations,
                 created_by="tutelage train hil-serl",
                 may_lack_demonstrations=config.demonstrations is None,
+                begins_with=config.start,
             )
         )
         say(_told(run, config))
@@ -277,6 +291,14 @@ def _claim(config: TrainHilSerlConfig) -> None:
     told = {"config": to_mapping(config), "versions": versions()}
     text = json.dumps(told, indent=1, default=str)
     (config.output / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def _check_trunk(start: Path, policy: HilSerlPolicy) -> None:
+    """Refuse networks that learnt to see through another frozen trunk."""
+    then, now = load_policy(start / POLICY_FOLDER), policy
+    digests = [frozen_digest(p.trunk) if isinstance(p, HilSerlPolicy) and p.trunk else "" for p in (then, now)]
+    if digests[0] != digests[1]:
+        raise ConfigurationError(f"{start}: its networks look through another trunk than this run's")
 
 
 def _demonstrations(config: TrainHilSerlConfig, reader: DemonstrationReader, say: Callable[[str], None]) -> list[Step]:

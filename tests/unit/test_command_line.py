@@ -1,0 +1,63 @@
+"""Verbs of the command line and what they begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policies.hil_serl.presets import preset
+from tutelage.cli.main import Command, parsed
+from tutelage.runs.train_bc import TrainBcConfig
+from tutelage.runs.train_hil_serl import TrainHilSerlConfig, default_settings, hg_dagger_settings
+from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
+from tutelage.runs.train_trunk import TrainTrunkConfig
+
+pytestmark = pytest.mark.unit
+
+
+def online(*arguments: str) -> TrainHilSerlConfig:
+    command = parsed(["train", *arguments, "--output", "runs/x"])
+    assert isinstance(command, TrainHilSerlConfig)
+    assert command.output == Path("runs/x")
+    return command
+
+
+@pytest.mark.parametrize(
+    ("verb", "settings"),
+    [
+        ("hil-serl", default_settings()),
+        ("rlpd", preset("rlpd")),
+        ("wsrl", preset("wsrl")),
+        ("hg-dagger", hg_dagger_settings()),
+    ],
+)
+def test_relatives_of_hil_serl_differ_in_their_numbers_only(verb: str, settings: object) -> None:
+    command = online(verb, "--seed", "3")
+    assert command.hil_serl == settings
+    assert command == TrainHilSerlConfig(Path("runs/x"), seed=3, hil_serl=command.hil_serl)
+
+
+def test_a_relative_s_numbers_can_be_changed_one_by_one() -> None:
+    command = online("wsrl", "--start", "runs/pick", "--hil-serl.schedule.warmup-steps", "100")
+    assert command.start == Path("runs/pick")
+    assert command.hil_serl.schedule.warmup_steps == 100
+    assert command.hil_serl.learner == preset("wsrl").learner
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["train", "--dataset", "a", "--output", "b"], TrainBcConfig),
+        (["train", "trunk", "--output", "b"], TrainTrunkConfig),
+        (["train", "success-classifier", "--datasets", "a", "c", "--output", "b"], TrainSuccessClassifierConfig),
+    ],
+)
+def test_verbs_of_two_words_are_told_from_behaviour_cloning(arguments: list[str], kind: type[Command]) -> None:
+    assert isinstance(parsed(arguments), kind)
+
+
+def test_online_learning_without_a_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(["train", "wsrl"])
+    assert "--output" in capsys.readouterr().err
