@@ -135,10 +135,10 @@ def train_and_evaluate(task: str, policy: str, room: int | None, times: int) -> 
     """
     import shutil
 
-    from bench.attempts import Kind, record_attempts
     from policies.registry import find_checkpoint, load_policy
     from reward_models.success_classifier.config import LabellingConfig, SuccessClassifierConfig
     from sim.rooms import Room
+    from tutelage.runs.attempts import Kind, record_attempts
     from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig, train_success_classifier
     from tutelage_core.contract import NS_PER_S, load_contract
 

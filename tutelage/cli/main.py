@@ -14,6 +14,7 @@ import tyro
 from policies.hil_serl.presets import preset
 from tutelage.cli import show, show_data, show_incident, show_learning, show_sim
 from tutelage.cli.show_data import DataConfig
+from tutelage.runs.attempts import AttemptsConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
 from tutelage.runs.graph import RunConfig
@@ -75,6 +76,9 @@ TRAINED = ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier
 
 Command = (
     Annotated[CollectConfig, tyro.conf.subcommand("collect", description="record demonstrations of the expert")]
+    | Annotated[
+        AttemptsConfig, tyro.conf.subcommand("collect-attempts", description="record attempts that mostly fail")
+    ]
     | Annotated[TrainBcConfig, tyro.conf.subcommand("train", description="train a policy (behaviour cloning)")]
     | Annotated[
         TrainTrunkConfig, tyro.conf.subcommand("train-trunk", description="train an image trunk; also: train trunk")
@@ -153,6 +157,8 @@ def _run(command: Command) -> int:
     match command:
         case CollectConfig():
             return show.collect(command)
+        case AttemptsConfig():
+            return show.collect_attempts(command)
         case TrainBcConfig():
             return show.train(command)
         case TrainTrunkConfig():

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.report import stage_names, write_report
+from tutelage.runs import attempts, graph
 from tutelage.runs import collect as collecting
 from tutelage.runs import evaluate as evaluating
-from tutelage.runs import graph
 from tutelage.runs import ship as shipping
 from tutelage.runs import train_bc as training
 from tutelage.runs import train_trunk as trunk_training
@@ -24,6 +24,14 @@ def collect(config: collecting.CollectConfig) -> int:
     """Record demonstrations."""
     store = collecting.collect(config)
     _console.print(f"{len(store)} episodes in {config.output}")
+    return 0
+
+
+def collect_attempts(config: attempts.AttemptsConfig) -> int:
+    """Record attempts that mostly fail."""
+    store = attempts.collect_attempts(config)
+    succeeded = sum(store.manifest(name).result.success for name in store.names())
+    _console.print(f"{len(store)} episodes in {config.output}, {succeeded} of them successes")
     return 0
 
 

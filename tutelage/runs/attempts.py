@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,12 @@ from sim.rooms import Room
 from sim.twin import Twin
 from tutelage.drivers import Driver, ExpertDriver, PolicyDriver
 from tutelage.loop import EpisodeOptions, run_episode
+from tutelage.runs.collect import EVALUATION_SEEDS_FROM
 from tutelage_core.contract import load_contract
 from tutelage_core.episodes.manifest import PARTIAL_SUFFIX, EpisodeMetadata
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.episodes.writer import EpisodeWriter
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.parallel import each
 from tutelage_core.types import STEP_SIZE, FloatArray, Observation, Source, StepCommand
@@ -118,6 +121,75 @@ class NoisyDriver:
         limit = self._limits.max_step_m
         step[:3] = _shortened(step[:3] + NOISE * limit * self._rng.normal(size=3), limit)
         return StepCommand(command.stamp_ns, command.sequence, command.source, step)
+
+
+ATTEMPTS_FROM = 310_000
+"""First seed of attempts, if nothing else is said: none of demonstrations, training or evaluation."""
+
+MOST = 10_000
+"""Attempts of each kind at most; each kind has so many seeds."""
+
+
+@dataclass(frozen=True)
+class AttemptsConfig:
+    """Settings of `tutelage collect-attempts`.
+
+    Attributes:
+        output: folder of the episodes; those that are there already are not made again.
+        task: what is attempted.
+        robot: robot's contract.
+        stopped: attempts that are stopped somewhere on their way, up to just short of the goal.
+        wandering: attempts that wander from the start.
+        hindered: attempts of an expert who is pushed off its way nearly always; many of them succeed.
+        first_seed: of the first attempt; each kind takes the next `MOST`.
+        extra_steps: control periods to go on after success, where one is reached by chance.
+        room: number of the room of split `lab` in which all of them happen; each in a room of its own if None.
+    """
+
+    output: Path
+    task: str = "PickCube"
+    robot: str = "twin"
+    stopped: int = 14
+    wandering: int = 6
+    hindered: int = 0
+    first_seed: int = ATTEMPTS_FROM
+    extra_steps: int = 10
+    room: int | None = None
+
+
+def collect_attempts(config: AttemptsConfig) -> EpisodeStore:
+    """Record attempts that mostly fail and return their store.
+
+    Raises:
+        ConfigurationError: a number is out of range, or no attempt is asked for.
+        UnknownNameError: robot or task is unknown.
+    """
+    plan = {Kind.STOPPED: config.stopped, Kind.WANDERING: config.wandering, Kind.HINDERED: config.hindered}
+    counts = list(plan.values())
+    if min(counts) < 0 or max(counts) > MOST or not any(counts) or config.extra_steps < 0:
+        raise ConfigurationError(
+            f"attempts: each kind needs 0 to {MOST}, one must be asked for, and extra steps must not be negative; got "
+            f"{config.stopped} stopped, {config.wandering} wandering, {config.hindered} hindered and "
+            f"{config.extra_steps} extra steps"
+        )
+    last_seed = config.first_seed + MOST * len(plan)
+    if config.first_seed < 0 or last_seed > EVALUATION_SEEDS_FROM:
+        raise ConfigurationError(
+            f"attempts: seeds {config.first_seed}..{last_seed} must lie in 0..{EVALUATION_SEEDS_FROM}: higher ones are "
+            "kept for evaluation"
+        )
+    room = None if config.room is None else Room("lab", config.room)
+    for number, (kind, count) in enumerate(plan.items()):
+        record_attempts(
+            config.output,
+            config.task,
+            {kind: count},
+            config.first_seed + MOST * number,
+            extra_steps=config.extra_steps,
+            room=room,
+            robot=config.robot,
+        )
+    return EpisodeStore(config.output)
 
 
 def record_attempts(
