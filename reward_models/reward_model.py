@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -45,6 +45,7 @@ class Score:
         success: probability that the task is done, 0..1; None where the model knows none.
         progress: share of the task that is done, 0..1; None where the model knows none.
         message: why there is no value, or what is to be said beside it.
+        further: other numbers of the model, by name, such as the plain cosine beside a regularised one.
     """
 
     value: float
@@ -55,6 +56,7 @@ class Score:
     success: float | None = None
     progress: float | None = None
     message: str = ""
+    further: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
         """Refuse scores that say two things at once.
