@@ -81,10 +81,8 @@ class Oracle:
         self._known: dict[int, tuple[Observation, float]] = {}
         for trial in trials:
             for frame, progress in zip(trial.frames, trial.progress, strict=True):
-                self._known[id(frame.images)] = (
-                    frame,
-                    float(progress),
-                )  # the frame is kept, so that its id stays its own
+                # the frame is kept, so that no other can have its id
+                self._known[id(frame.images)] = (frame, float(progress))
 
     @property
     def spec(self) -> RewardSpec:

@@ -16,13 +16,13 @@ from reward_models.reward_model import RewardModel, ScoreStatus
 NOTES = (
     "VOC is Spearman's correlation of an episode's rewards with time, ties at their mean rank; an episode of which it "
     "cannot be said (fewer than two rewards, or all alike) is left out, and `voc_unknown` counts them.",
-    "EPIC is sqrt((1 - rho) / 2), rho Pearson's correlation with the true success (or progress) over the moments of all "
-    "episodes, shown forward: 0 the same, 0.71 unrelated, 1 the opposite.",
+    "EPIC is sqrt((1 - rho) / 2), rho Pearson's correlation with the true success (or progress) over the moments of "
+    "all episodes, shown forward: 0 the same, 0.71 unrelated, 1 the opposite.",
     "tau_a is Kendall's tau-a of the last reward with the true progress at the end, over pairs of episodes that end "
     "differently; a tie in the rewards is a pair that was not told apart. AUROC takes the last reward too.",
     "Moments that were not scored are left out of all metrics; `not_ok` is their share.",
-    "swap_margin: reward of the last moment of successes for the sentence of their own task, less the best of the other "
-    "tasks' sentences.",
+    "swap_margin: reward of the last moment of successes for the sentence of their own task, less the best of the "
+    "other tasks' sentences.",
 )
 """What has to be said beside the table."""
 

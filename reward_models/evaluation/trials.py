@@ -45,8 +45,8 @@ class Trial:
         count = len(self.frames)
         if count < 2 or self.success.shape != (count,) or self.progress.shape != (count,):
             raise ValueError(
-                f"trial {self.name}: {count} frames, success {self.success.shape}, progress {self.progress.shape}; needs "
-                "at least two frames and one of each for each"
+                f"trial {self.name}: {count} frames, success {self.success.shape}, progress {self.progress.shape}; "
+                "needs at least two frames and one of each for each"
             )
         if not (np.isfinite(self.success).all() and np.isfinite(self.progress).all()):
             raise ValueError(f"trial {self.name}: there is no ground truth for every frame")
