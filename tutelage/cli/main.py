@@ -12,8 +12,9 @@ from typing import Annotated
 import tyro
 
 from policies.hil_serl.presets import preset
-from tutelage.cli import show, show_data, show_incident, show_learning, show_sim
+from tutelage.cli import show, show_data, show_incident, show_learning, show_reward, show_sim
 from tutelage.cli.show_data import DataConfig
+from tutelage.cli.show_reward import RewardConfig
 from tutelage.runs.attempts import AttemptsConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
@@ -115,6 +116,7 @@ Command = (
         ReplayIncidentConfig, tyro.conf.subcommand("replay-incident", description="what a blown-up simulation did")
     ]
     | Annotated[DataConfig, tyro.conf.subcommand("data", description="recorded episodes: list, show, repair, export")]
+    | Annotated[RewardConfig, tyro.conf.subcommand("reward", description="reward models: evaluate")]
     | Annotated[SimConfig, tyro.conf.subcommand("sim", description="look at the twin: rooms, tasks and experts")]
     | Annotated[DoctorConfig, tyro.conf.subcommand("doctor", description="what works on this machine")]
 )
@@ -181,6 +183,8 @@ def _run(command: Command) -> int:
             return show_incident.replay_incident(command)
         case DataConfig():
             return show_data.data_command(command)
+        case RewardConfig():
+            return show_reward.reward_command(command)
         case SimConfig():
             return show_sim.sim(command)
         case DoctorConfig():
