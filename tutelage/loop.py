@@ -15,7 +15,7 @@ from tutelage.drivers import Driver
 from tutelage_core.clock import Clock, SteadyClock
 from tutelage_core.contract import RobotContract, state_vectors
 from tutelage_core.episodes.writer import EpisodeWriter
-from tutelage_core.types import EpisodeResult, EpisodeStep, Frame, ImageArray, Observation, Source, TaskStatus
+from tutelage_core.types import ArmState, EpisodeResult, EpisodeStep, Frame, ImageArray, Observation, Source, TaskStatus
 
 StepListener = Callable[[EpisodeStep], None]
 
@@ -74,7 +74,10 @@ def run_episode(
     clock: Clock | None = None,
     room: Room | None = None,
 ) -> EpisodeResult:
-    """Run one episode from reset to success or time limit.
+    """Run one episode from reset to success, time limit or a stop.
+
+    A stop that the gate makes, such as for a force that the arm feels, ends the episode as it does in the graph. The
+    next one begins in a scene that was set anew, so the stop is cleared.
 
     Args:
         twin: the world; it is reset here.
@@ -93,7 +96,7 @@ def run_episode(
     timer = StageTimer(clock or SteadyClock())
     twin.reset(options.seed, room)
     state = twin.arm_state()
-    gate.restart(state)
+    start_gate(gate, state)
     driver.restart(twin.instruction, options.seed, state.gripper_opening)
     limit = options.max_steps or twin.step_limit
     steps, interventions, human_periods, after_success = 0, 0, 0, 0
@@ -108,6 +111,8 @@ def run_episode(
         images = {name: twin.render(name) for name in contract.cameras}
         timer.mark("cameras")
         state = twin.arm_state()
+        if gate.feel(state) or gate.latch:
+            break
         observation = Observation(twin.time_ns, images, state_vectors(state, contract.state_keys))
         expert_step = twin.expert_step() if options.with_expert else None
         command = driver.command(observation)
@@ -130,7 +135,8 @@ def run_episode(
         human_periods += decision.executed.source is Source.HUMAN
         steps += 1
     final = twin.task_status()
-    termination = "success" if succeeded else "time_limit"
+    stopped = "" if succeeded else gate.latch
+    termination = "success" if succeeded else "stopped" if stopped else "time_limit"
     return EpisodeResult(
         succeeded,
         steps,
@@ -140,6 +146,14 @@ def run_episode(
         "" if succeeded else final.failure,
         human_periods,
     )
+
+
+def start_gate(gate: SafetyGate, state: ArmState) -> None:
+    """Let a gate begin an episode in a scene that was set anew; what stopped the last one is no more."""
+    if gate.latch:
+        gate.clear_stop()
+        gate.arm()
+    gate.restart(state)
 
 
 def _record(

@@ -12,8 +12,12 @@ from sim.twin import Twin
 from tutelage.drivers import Driver
 from tutelage.intervened_driver import IntervenedDriver
 from tutelage.learning.judge import SuccessJudge, Verdict
+from tutelage.loop import start_gate
 from tutelage_core.contract import RobotContract, state_vectors
 from tutelage_core.types import EpisodeStep, Observation, Source
+
+STOPPED = "stopped"
+"""Failure of an episode that the gate ended."""
 
 NO_REWARD, REWARD, UNKNOWN_REWARD = 0.0, 1.0, float("nan")
 
@@ -27,7 +31,7 @@ class EpisodeSummary:
         steps: control periods.
         success: the judge said so.
         true_success: the ground truth held at some time.
-        failure: name of the failure kind, empty if none.
+        failure: name of the failure kind, `stopped` where the gate ended it, empty if none.
         human_steps: control periods that the person drove.
         takeovers: reason of each take-over.
         changed_steps: steps that the SafetyGate changed or refused.
@@ -56,7 +60,9 @@ def run_training_episode(
     max_steps: int = 0,
     listener: Callable[[EpisodeStep], None] | None = None,
 ) -> EpisodeSummary:
-    """Run one episode until the judge sees success or the time is over; hand every step to `sink`.
+    """Run one episode until the judge sees success, the gate stops the arm, or the time is over; steps go to `sink`.
+
+    A stop, such as for a force that the arm feels, is a failure: no value of what might come after it is counted.
 
     Args:
         twin: the world; it is reset here.
@@ -71,13 +77,13 @@ def run_training_episode(
         listener: called after every period with what was seen and executed.
     """
     twin.reset(seed)
-    gate.restart(twin.arm_state())
+    start_gate(gate, twin.arm_state())
     driver.restart(twin.instruction, seed, twin.arm_state().gripper_opening)
     maker.restart(seed)
     judge.restart()
     limit = max_steps or twin.step_limit
     steps, human_steps, changed = 0, 0, 0
-    success = true_success = False
+    success = true_success = stopped = False
     obs = _observe(twin, contract)
     judge.judge(obs)
     while True:
@@ -95,13 +101,14 @@ def run_training_episode(
         verdict = judge.judge(obs)
         success = verdict is Verdict.SUCCESS
         true_success = true_success or twin.task_status().success
+        stopped = (gate.feel(twin.arm_state()) or bool(gate.latch)) and not success
         reward = {Verdict.SUCCESS: REWARD, Verdict.NO: NO_REWARD, Verdict.UNKNOWN: UNKNOWN_REWARD}[verdict]
-        if success or steps >= limit:
-            sink(maker.end(obs, reward, terminated=success))
+        if success or stopped or steps >= limit:
+            sink(maker.end(obs, reward, terminated=success or stopped))
             break
         sink(maker.go_on(reward))
     takeovers = tuple(t.reason for t in driver.intervener.takeovers) if isinstance(driver, IntervenedDriver) else ()
-    failure = "" if true_success else twin.task_status().failure
+    failure = "" if true_success else STOPPED if stopped else twin.task_status().failure
     return EpisodeSummary(seed, steps, success, true_success, failure, human_steps, takeovers, changed)
 
 

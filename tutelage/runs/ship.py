@@ -76,7 +76,7 @@ def _card(config: ShipConfig, training: dict[str, object], evaluation: Evaluatio
         f"(95 % Wilson interval {low:.3f} .. {high:.3f}), seeds {EVALUATION_SEEDS_FROM} .. {evaluation.seeds[-1]}; "
         f"no training used these. `tutelage eval --policy {config.name} --task {config.task}` measures it again.\n"
         "- Licence: Apache-2.0, like the code; trained on nothing but the twin's own pictures.\n"
-        "- Limits: knows the twin's first room only; says nothing about a real camera.\n\n"
+        "- Limits: knows rooms of the split that it was trained in only; says nothing about a real camera.\n\n"
         f"```json\n{settings}\n```\n"
     )
 
