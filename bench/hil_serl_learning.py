@@ -219,7 +219,8 @@ def learn(cell: Cell, seed: int) -> dict[str, Any]:
 
 def configuration(cell: Cell, seed: int) -> TrainHilSerlConfig:
     """Return the settings of one run."""
-    from tutelage.runs.train_hil_serl import TrainHilSerlConfig, coach, hg_dagger_settings
+    from tutelage.learning.settings import coach, hg_dagger_settings
+    from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 
     person = coach()
     config = TrainHilSerlConfig(

@@ -8,8 +8,9 @@ import pytest
 
 from policies.hil_serl.presets import preset
 from tutelage.cli.main import Command, parsed
+from tutelage.learning.settings import default_settings, hg_dagger_settings
 from tutelage.runs.train_bc import TrainBcConfig
-from tutelage.runs.train_hil_serl import TrainHilSerlConfig, default_settings, hg_dagger_settings
+from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
 

@@ -15,6 +15,7 @@ from policies.hil_serl.presets import preset
 from tutelage.cli import show, show_data, show_incident, show_learning, show_reward, show_sim
 from tutelage.cli.show_data import DataConfig
 from tutelage.cli.show_reward import RewardConfig
+from tutelage.learning.settings import hg_dagger_settings
 from tutelage.runs.attempts import AttemptsConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
@@ -23,7 +24,7 @@ from tutelage.runs.replay_incident import ReplayIncidentConfig
 from tutelage.runs.scenes import SimConfig
 from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
-from tutelage.runs.train_hil_serl import TrainHilSerlConfig, hg_dagger_settings
+from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
 from tutelage_core.errors import TutelageError

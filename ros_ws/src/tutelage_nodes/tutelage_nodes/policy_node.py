@@ -130,16 +130,9 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
     def _make_experience(self, contract: RobotContract) -> Experience:
         params = self.params
         domain = None if params.learner_domain < 0 else params.learner_domain
-        views = ViewsConfig(params.views, params.shift_px)
-        settings = ExperienceSettings(
-            actor=params.learn_as,
-            outbox=Path(params.outbox),
-            weights_when=params.weights_when,
-            silence_s=params.learner_silence_s,
-            domain=domain,
-            views=views,
-            in_step=params.in_step,
-        )
+        views, outbox = ViewsConfig(params.views, params.shift_px), Path(params.outbox)
+        patience = (params.weights_when, params.learner_silence_s)
+        settings = ExperienceSettings(params.learn_as, outbox, *patience, domain, views, params.in_step)
         return Experience(self, self._policy, contract, settings, self._steady, self._think_about)
 
     def teardown(self) -> None:
