@@ -2,7 +2,8 @@
 
 A step is what was executed, on the newest observation before it; its outcome is read off the observation of the next
 one. A segment ends where the task does, where the episode does, where somebody pauses, and where no step follows for
-longer than a period and a half: its last step then brings the observation one period later.
+longer than a period and a half: its last step then brings the observation one period later. Where a stop ended it,
+that step failed: no value of what might have come after it is counted.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class StepJoiner:
         self._open_ns: int | None = None
         self._open_seen_ns = 0
         self._closing = self._deaf = self._over = True
+        self._failed = False
         self._has_room = True
         self.lost = 0
         """Steps that were executed and are not learnt from: what came of them was not seen, or there was no room."""
@@ -85,7 +87,7 @@ class StepJoiner:
         self.give_up("another episode began")
         self._seed, self._segments, self._not_before_ns = seed, 0, not_before_ns
         self._observations.clear()
-        self._closing = self._deaf = self._over = False
+        self._closing = self._deaf = self._over = self._failed = False
         self._has_room = True
 
     def see(self, obs: Observation) -> None:
@@ -105,14 +107,19 @@ class StepJoiner:
         self._pending.append(executed)
         self.look()
 
-    def pause(self) -> None:
-        """End the segment after what was executed until now; hear of nothing more before `resume` or `begin`."""
+    def pause(self, *, failed: bool = False) -> None:
+        """End the segment after what was executed until now; hear of nothing more before `resume` or `begin`.
+
+        Args:
+            failed: what ends it is a stop: its last step failed.
+        """
         self._closing = self._deaf = True
+        self._failed = self._failed or failed
         self.look()
 
     def resume(self) -> None:
         """Begin another segment with what is executed from now on."""
-        self._deaf = False
+        self._deaf = self._failed = False
 
     def give_up(self, why: str) -> None:
         """Forget what waits: what comes of it will never be seen."""
@@ -163,7 +170,8 @@ class StepJoiner:
             self._has_room = self._sink(maker.go_on(outcome.reward))
             return
         self._maker = None
-        self._sink(maker.end(after, outcome.reward, terminated=outcome.success))
+        failed = self._failed and self._closing
+        self._sink(maker.end(after, outcome.reward, terminated=outcome.success or failed))
         if outcome.success or not self._has_room:  # nothing more of this episode is learnt from
             self._over = True
             if not outcome.success:

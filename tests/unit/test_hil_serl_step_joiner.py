@@ -290,3 +290,33 @@ def test_nothing_is_heard_before_an_episode_begins():
     bench = Bench()
     lockstep(bench, 1000, 3)
     assert bench.made == []
+
+
+def test_last_step_before_a_stop_failed_and_those_before_a_pause_did_not(bench: Bench):
+    lockstep(bench, 1000, 2)
+    bench.joiner.pause()
+    bench.joiner.resume()
+    lockstep(bench, 1300, 2)
+    bench.joiner.pause(failed=True)
+    assert [[step.terminated for step in segment] for segment in bench.made] == [[False, False], [False, True]]
+    assert bench.made[-1][-1].reward == 0.0
+    bench.joiner.begin(seed=8, not_before_ns=2000)
+    lockstep(bench, 2000, 2)
+    bench.joiner.pause()
+    assert [step.terminated for step in bench.made[-1]] == [False, False]
+
+
+def test_success_that_is_seen_before_a_stop_stays_one(bench: Bench):
+    bench.judged[1200] = Outcome(1.0, success=True)
+    lockstep(bench, 1000, 2)
+    bench.joiner.pause(failed=True)
+    assert [(step.reward, step.terminated) for step in bench.made[-1]] == [(0.0, False), (1.0, True)]
+
+
+def test_stop_says_nothing_of_a_step_that_was_cut_off_before_it(bench: Bench):
+    lockstep(bench, 1000, 1)
+    bench.see(1500)
+    bench.execute(1500)  # pictures or steps were lost in between: the first segment ended there
+    bench.see(1600)
+    bench.joiner.pause(failed=True)
+    assert [[step.terminated for step in segment] for segment in bench.made] == [[False], [True]]

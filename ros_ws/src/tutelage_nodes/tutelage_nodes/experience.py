@@ -19,7 +19,7 @@ from policies.policy import Policy
 from tutelage_core.clock import Clock
 from tutelage_core.contract import NS_PER_S, RobotContract
 from tutelage_core.errors import CheckpointError, ConfigurationError
-from tutelage_core.session import MOVING_STATES
+from tutelage_core.session import MOVING_STATES, DriveState
 from tutelage_core.types import Observation
 from tutelage_nodes import convert, topics
 from tutelage_nodes.learner_link import LearnerLink
@@ -118,6 +118,7 @@ class Experience:
         self._has_begun = False
         self._unsettled_ns: int | None = None
         self._pausing_ns: int | None = None
+        self._stopped = False
         self._told = ""
         self._link = LearnerLink(f"actor_{settings.actor.replace('-', '_')}", settings.domain)
         node.create_subscription(ti.ExecutedAction, topics.ARM_EXECUTED, self._on_executed, topics.reliable(STEPS))
@@ -163,7 +164,8 @@ class Experience:
         return False
 
     def hear_session(self, message: ti.SessionState) -> None:
-        """Follow who drives: a pause ends a segment, and the end of the episode the last one."""
+        """Follow who drives: a pause ends a segment, and the end of the episode the last one; a stop is a failure."""
+        self._stopped = message.state == DriveState.STOPPED
         if message.episode and message.driver != "hand" and message.state in MOVING_STATES:
             self._pausing_ns = None
             self._joiner.resume()
@@ -193,7 +195,7 @@ class Experience:
         patience_s = 0.0 if self._in_step else LATE_S
         if self._pausing_ns is not None and self._clock.now_ns() - self._pausing_ns >= patience_s * NS_PER_S:
             self._pausing_ns = None
-            self._joiner.pause()
+            self._joiner.pause(failed=self._stopped)
             self._send()
 
     def _is_due(self, obs: Observation) -> bool:
