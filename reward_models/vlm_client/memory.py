@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import threading
@@ -41,12 +42,10 @@ class AnswerCache:
     def put(self, digest: str, model: str, text: str) -> None:
         """Keep the words that answered a question; a disk that takes nothing costs only the memory of it."""
         told = json.dumps({"question": digest, "model": model, "text": text}, indent=1)
-        try:
-            with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False, encoding="utf-8") as file:
-                file.write(told)
-            Path(file.name).replace(self._folder / f"{digest}.json")
-        except OSError:
-            return
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            draft = Path(folder) / "draft.json"
+            draft.write_text(told, encoding="utf-8")
+            draft.replace(self._folder / f"{digest}.json")
 
 
 class CallLog:
@@ -60,6 +59,8 @@ class CallLog:
         """
         self._lock = threading.Lock()
         self._clock = WallClock()
+        self.lost = 0
+        """Lines that the disk did not take; the answers were given all the same."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._file = file.open("a", encoding="utf-8", buffering=1)
@@ -84,7 +85,10 @@ class CallLog:
             "usd": answer.usd,
         }
         with self._lock:
-            self._file.write(json.dumps(row) + "\n")
+            try:
+                self._file.write(json.dumps(row) + "\n")
+            except OSError:
+                self.lost += 1
 
     def close(self) -> None:
         """Close the file."""

@@ -238,6 +238,17 @@ def test_each_question_leaves_a_line_and_none_leaves_the_key(tmp_path: Path, mon
     assert KEY not in text + kept
 
 
+def test_disk_that_takes_nothing_costs_memory_and_log_but_no_answer(tmp_path: Path) -> None:
+    with vlm_server() as server:
+        ask = Asker(server, log=Path("/dev/full"), cache=tmp_path / "cache")
+        (tmp_path / "cache").rmdir()
+        (tmp_path / "cache").write_text("in the way")
+        assert ask().status is ScoreStatus.OK
+        assert not ask().cached
+    assert ask.client._log is not None
+    assert ask.client._log.lost == 2
+
+
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
