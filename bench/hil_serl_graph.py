@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench import ros
 from bench.figures import Direction, Figure, Measurement, Settings, measures
-from bench.learning_graph import ACTOR, FIRST_SEED, compare, learning_graph, settings_of
+from bench.learning_graph import ACTOR, FIRST_SEED, learning_graph, settings_of
+from bench.learning_log import compare
 from bench.machine import measure_in_children
 
 KILLS, KILL_SEED = 20, 1

@@ -25,20 +25,6 @@ STEPS = 10_000
 LATELY, ALONE = 20, 0.8
 """So many episodes in a row of which such a share succeeds without a person: then it is learnt."""
 
-NUMBERS = """
-preset: hil_serl
-overrides:
-  loss: {entropy_per_dimension: -1.5, temperature_init: 0.002}
-  schedule: {updates_per_step: 1.0, lag_steps: 1}
-tasks: [PickCube]
-"""
-"""Those of `tutelage train hil-serl`; the actor waits for the updates of each episode, as the loop does."""
-
-PERSON = f"""
-lookout: {{stall_s: 1.5, disagreement_m: 0.035, disagreement_s: 0.8}}
-correction: {{longest_s: 10.0, regained: 0.5, gain: {learning.PACE["PickCube"]}}}
-"""
-
 
 @measures(
     Figure(
@@ -72,17 +58,28 @@ def graph_learning(settings: Settings) -> Mapping[str, Measurement]:
 
 def learn_in_graph(domain: int, seed: int, output: Path) -> dict[str, Any]:
     """Learn in the graph until the robot has made its steps; return what is known of it."""
-    from tutelage.runs.train_hil_serl import SEEDS_OF_A_RUN, TRAINING_SEEDS_FROM
+    import yaml
 
+    from tutelage.runs.train_hil_serl import SEEDS_OF_A_RUN, TRAINING_SEEDS_FROM
+    from tutelage_core.config import to_mapping
+
+    loop = learning.configuration(learning.PICK, seed)
+    schedule = replace(loop.hil_serl.schedule, lag_steps=1)  # each episode's updates are waited for, as the loop does
+    numbers = {
+        "overrides": to_mapping(replace(loop.hil_serl, schedule=schedule)),
+        "tasks": [loop.task],
+        "views": to_mapping(loop.views),
+        "memory": to_mapping(loop.memory),
+    }
     with learning_graph(
         domain,
-        NUMBERS,
+        yaml.safe_dump(numbers),
         record=False,
         first_seed=TRAINING_SEEDS_FROM + SEEDS_OF_A_RUN * seed,
         steps=0,
         person=True,
-        person_settings=PERSON,
-        demonstrations=learning.RUNS / "demonstrations" / "PickCube",
+        person_settings=yaml.safe_dump(to_mapping(loop.person)),
+        demonstrations=loop.demonstrations,
         learner_seed=seed,
     ) as graph:
         while sum(int(o["steps"]) for o in graph.outcomes()) < STEPS:

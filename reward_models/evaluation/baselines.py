@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reward_models.evaluation.trials import Trial
 from reward_models.reward_model import RewardModel, RewardSpec, Score, ScoreStatus
 from tutelage_core.types import Observation
 
 
-class _Blind:
+class Blind:
     """Implements `RewardModel` without looking at a picture."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, values: Callable[[int], NDArray[np.float64]]) -> None:
+        """Say of an episode of n moments what `values(n)` gives, shape (n,), 0..1."""
+        self._values = values
         self._spec = RewardSpec(name, {}, low=0.0, high=1.0, whole_episodes=True, has_progress=True)
 
     @property
@@ -22,54 +25,27 @@ class _Blind:
         """What the model needs and gives."""
         return self._spec
 
-    def values(self, count: int) -> np.ndarray:
-        """Return what it says of an episode of so many moments, shape (count,), 0..1."""
-        raise NotImplementedError
-
     def score(self, frames: Sequence[Observation], task: str) -> list[Score]:
         """Return a score for each frame; see `RewardModel.score`."""
-        values = self.values(len(frames))
         return [
             Score(float(value), ScoreStatus.OK, frame.stamp_ns, progress=float(value))
-            for frame, value in zip(frames, values, strict=True)
+            for frame, value in zip(frames, self._values(len(frames)), strict=True)
         ]
 
 
-class Constant(_Blind):
-    """Says the same of everything."""
-
-    def __init__(self) -> None:
-        """Say one half."""
-        super().__init__("constant")
-
-    def values(self, count: int) -> np.ndarray:
-        """Return one half for each moment."""
-        return np.full(count, 0.5)
+def constant() -> Blind:
+    """Return the model that says one half of everything."""
+    return Blind("constant", lambda count: np.full(count, 0.5))
 
 
-class FrameCounter(_Blind):
-    """Rises with time, whatever happens: it has the best order correlation that there is."""
-
-    def __init__(self) -> None:
-        """Count from 0 to 1."""
-        super().__init__("frame counter")
-
-    def values(self, count: int) -> np.ndarray:
-        """Return the share of the episode that is over."""
-        return np.linspace(0.0, 1.0, count) if count > 1 else np.zeros(count)
+def frame_counter() -> Blind:
+    """Return the model that rises with time, whatever happens: it has the best order correlation that there is."""
+    return Blind("frame counter", lambda count: np.linspace(0.0, 1.0, count))
 
 
-class RandomReward(_Blind):
-    """Draws a number for each moment."""
-
-    def __init__(self, seed: int = 0) -> None:
-        """Draw from `seed`; the next episode goes on with the same draw."""
-        super().__init__("random")
-        self._rng = np.random.default_rng(seed)
-
-    def values(self, count: int) -> np.ndarray:
-        """Return a number between 0 and 1 for each moment."""
-        return self._rng.random(count)
+def random_reward(seed: int = 0) -> Blind:
+    """Return the model that draws a number for each moment; the next episode goes on with the same draw."""
+    return Blind("random", np.random.default_rng(seed).random)
 
 
 class Oracle:
@@ -103,4 +79,4 @@ class Oracle:
 
 def baselines(trials: Sequence[Trial], seed: int = 0) -> tuple[RewardModel, ...]:
     """Return all four, in the order in which they are listed."""
-    return (Constant(), FrameCounter(), RandomReward(seed), Oracle(trials))
+    return (constant(), frame_counter(), random_reward(seed), Oracle(trials))

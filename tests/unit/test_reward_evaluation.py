@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from reward_models.evaluation.baselines import Constant, FrameCounter, Oracle, RandomReward, baselines
+from reward_models.evaluation.baselines import Oracle, baselines, constant, frame_counter, random_reward
 from reward_models.evaluation.table import NOTES, Row, rows_of
 from reward_models.evaluation.trials import Order, Trial, scored
 from reward_models.reward_model import RewardModel, Score, ScoreStatus
@@ -57,7 +57,7 @@ def test_orders_show_what_they_say_and_stamps_rise() -> None:
 
 
 def test_constant_is_unknown_where_nothing_can_be_said() -> None:
-    values = row(Constant()).values
+    values = row(constant()).values
     for name in ("voc_success", "voc_failure", "voc_reversed", "voc_frozen", "epic_success", "epic_progress"):
         assert math.isnan(values[name]), name
     assert values["voc_unknown"] == 4
@@ -65,7 +65,7 @@ def test_constant_is_unknown_where_nothing_can_be_said() -> None:
 
 
 def test_frame_counter_wins_the_order_and_nothing_else() -> None:
-    values = row(FrameCounter()).values
+    values = row(frame_counter()).values
     for name in ("voc_success", "voc_failure", "voc_reversed", "voc_shuffled", "voc_frozen"):
         assert values[name] == pytest.approx(1.0), name
     assert values["voc_gap"] == pytest.approx(0.0)
@@ -137,7 +137,7 @@ def test_all_four_baselines_are_there_and_the_random_one_is_seeded() -> None:
     assert [model.spec.name for model in baselines(TRIALS)] == ["constant", "frame counter", "random", "oracle"]
     assert all(isinstance(model, RewardModel) for model in baselines(TRIALS))
     frames = list(TRIALS[0].frames)
-    one, two = (RandomReward(5).score(frames, "x") for _ in range(2))
+    one, two = (random_reward(5).score(frames, "x") for _ in range(2))
     assert [s.value for s in one] == [s.value for s in two]
     assert not Oracle([]).score(frames, "x")[0].valid
     assert any("tau-a" in note for note in NOTES)
