@@ -9,6 +9,7 @@ import pytest
 from policies.hil_serl.presets import preset
 from tutelage.cli.main import Command, parsed
 from tutelage.learning.settings import default_settings, hg_dagger_settings
+from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
 from tutelage.runs.train_bc import TrainBcConfig
 from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
@@ -52,9 +53,11 @@ def test_a_relative_s_numbers_can_be_changed_one_by_one() -> None:
         (["train", "--dataset", "a", "--output", "b"], TrainBcConfig),
         (["train", "trunk", "--output", "b"], TrainTrunkConfig),
         (["train", "success-classifier", "--datasets", "a", "c", "--output", "b"], TrainSuccessClassifierConfig),
+        (["reward", "evaluate", "--datasets", "a", "c", "--models", "open_clip:b"], EvaluateRewardsConfig),
+        (["reward", "evaluate", "--datasets", "a"], EvaluateRewardsConfig),
     ],
 )
-def test_verbs_of_two_words_are_told_from_behaviour_cloning(arguments: list[str], kind: type[Command]) -> None:
+def test_verbs_of_two_words(arguments: list[str], kind: type[Command]) -> None:
     assert isinstance(parsed(arguments), kind)
 
 

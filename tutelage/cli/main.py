@@ -14,11 +14,11 @@ import tyro
 from policies.hil_serl.presets import preset
 from tutelage.cli import show, show_data, show_incident, show_learning, show_reward, show_sim
 from tutelage.cli.show_data import DataConfig
-from tutelage.cli.show_reward import RewardConfig
 from tutelage.learning.settings import hg_dagger_settings
 from tutelage.runs.attempts import AttemptsConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
+from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
 from tutelage.runs.graph import RunConfig
 from tutelage.runs.replay_incident import ReplayIncidentConfig
 from tutelage.runs.scenes import SimConfig
@@ -73,8 +73,11 @@ def _online(name: str) -> TrainHilSerlConfig:
     return TrainHilSerlConfig(tyro.MISSING, hil_serl=settings)
 
 
-TRAINED = ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier")
-"""Second words of the verbs that begin with `train`."""
+TWO_WORDS = {
+    "train": ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier"),
+    "reward": ("evaluate",),
+}
+"""Verbs of two words: the first one, and what may follow it."""
 
 Command = (
     Annotated[CollectConfig, tyro.conf.subcommand("collect", description="record demonstrations of the expert")]
@@ -117,7 +120,10 @@ Command = (
         ReplayIncidentConfig, tyro.conf.subcommand("replay-incident", description="what a blown-up simulation did")
     ]
     | Annotated[DataConfig, tyro.conf.subcommand("data", description="recorded episodes: list, show, repair, export")]
-    | Annotated[RewardConfig, tyro.conf.subcommand("reward", description="reward models: evaluate")]
+    | Annotated[
+        EvaluateRewardsConfig,
+        tyro.conf.subcommand("reward-evaluate", description="compare reward models; also: reward evaluate"),
+    ]
     | Annotated[SimConfig, tyro.conf.subcommand("sim", description="look at the twin: rooms, tasks and experts")]
     | Annotated[DoctorConfig, tyro.conf.subcommand("doctor", description="what works on this machine")]
 )
@@ -151,8 +157,8 @@ def parsed(arguments: Sequence[str]) -> Command:
 
 def joined_verbs(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with a verb of two words, such as `train trunk`, written as one."""
-    if arguments[:1] == ["train"] and arguments[1:2] and arguments[1] in TRAINED:
-        return [f"train-{arguments[1]}", *arguments[2:]]
+    if len(arguments) > 1 and arguments[1] in TWO_WORDS.get(arguments[0], ()):
+        return [f"{arguments[0]}-{arguments[1]}", *arguments[2:]]
     return list(arguments)
 
 
@@ -184,8 +190,8 @@ def _run(command: Command) -> int:
             return show_incident.replay_incident(command)
         case DataConfig():
             return show_data.data_command(command)
-        case RewardConfig():
-            return show_reward.reward_command(command)
+        case EvaluateRewardsConfig():
+            return show_reward.evaluate(command)
         case SimConfig():
             return show_sim.sim(command)
         case DoctorConfig():
