@@ -125,6 +125,29 @@ def test_missing_program_is_refused_and_what_had_started_is_ended(tmp_path: Path
     assert gone(launch.runner.processes["first"].pid)
 
 
+class Pieces(io.StringIO):
+    """Keeps what was written, write by write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str, /) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
+def test_each_line_is_written_in_one_piece_so_that_none_is_torn_by_another(tmp_path: Path) -> None:
+    path = tmp_path / "file.launch.yaml"
+    path.write_text("launch: [{executable: {cmd: \"sh -c 'echo one; echo two'\", name: child}}]", encoding="utf-8")
+    stream = Pieces()
+    with LaunchRunner(stream=stream) as runner:
+        runner.start(path)
+        assert runner.wait(LIMIT_S) == 0
+    assert "[child] one\n" in stream.pieces
+    assert all(piece.endswith("\n") and piece.count("\n") == 1 for piece in stream.pieces)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_the_command_ends_its_children(number: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "file.launch.yaml"

@@ -188,7 +188,10 @@ class LaunchRunner:
             self._changed.notify_all()
 
     def _print(self, name: str, line: str) -> None:
-        print(f"[{name}] {line}", file=self._stream or sys.stdout, flush=True)
+        # in one piece: lines come from a thread for each process, and print writes the line's end apart
+        stream = self._stream or sys.stdout
+        stream.write(f"[{name}] {line}\n")
+        stream.flush()
 
     def _say(self, text: str) -> None:
         self._print("launch", text)
