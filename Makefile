@@ -23,8 +23,12 @@ check: setup ## lint, format, import rules, types
 	.venv/bin/lint-imports
 	$(PY) -m pyright
 
+# A test stuck in native code holds the interpreter, and with it pytest's own limit (120 s, 420 s at most): the clock of
+# faulthandler needs no interpreter, says where it is stuck, and ends the run.
+NATIVE_LIMIT := -o faulthandler_timeout=480 -o faulthandler_exit_on_timeout=true
+
 test: setup ## all tests but the slow ones (PYTEST_ARGS=...)
-	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
+	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest -m "not slow" $(NATIVE_LIMIT) $(PYTEST_ARGS)
 
 test-all: setup ## every test
 	@timeout -k 20 $(TIMEOUT_S) $(PY) -m pytest $(PYTEST_ARGS)

@@ -77,7 +77,7 @@ def imitate(cell: learning.Cell, seed: int) -> dict[str, Any]:
     mixture = Mixture.allocate(
         identity.layout, memory.online, memory.demonstrations, limit_bytes=memory.limit_bytes, ratio=1.0
     )
-    reader = DemonstrationReader(policy, views, contract, load_judge(config.actor.classifier, contract))
+    reader = DemonstrationReader(policy, views, contract, load_judge(config.actor.classifier, contract, config.reward))
     for demonstration in reader.read(config.demonstrations, (config.task,)):
         for step in demonstration.steps:
             mixture.add_demonstration(step)

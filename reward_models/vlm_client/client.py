@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx2
 
+from reward_models.breaker import CircuitBreaker
 from reward_models.reward_model import ScoreStatus
 from reward_models.vlm_client.answer import Answer, AnswerError, Reply, read_answer, read_reply
-from reward_models.vlm_client.breaker import CircuitBreaker
 from reward_models.vlm_client.config import VlmConfig
 from reward_models.vlm_client.memory import AnswerCache, CallLog
 from reward_models.vlm_client.question import Question

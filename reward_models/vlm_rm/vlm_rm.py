@@ -28,7 +28,7 @@ class VlmRmConfig:
     """What is asked, and how the answer is scaled.
 
     Attributes:
-        camera: whose pictures are looked at.
+        cameras: whose pictures are looked at; the reward of a moment is the mean over them.
         goals: sentences for the goal; what is asked of the robot if there are none.
         baselines: sentences that are true anyhow, such as "a table".
         alpha: strength of the goal-baseline regularisation, 0..1 (paper: no gain above 0 where a prompt fails).
@@ -36,7 +36,7 @@ class VlmRmConfig:
         mean, std: what the reward is standardised with: reward - mean, over std. Found on episodes, see `standardised`.
     """
 
-    camera: str = "front"
+    cameras: tuple[str, ...] = ("front",)
     goals: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     alpha: float = 0.0
@@ -48,8 +48,11 @@ class VlmRmConfig:
         """Refuse what nothing can be compared with.
 
         Raises:
-            ConfigurationError: a number is out of range, alpha lacks a baseline, or a sentence is empty.
+            ConfigurationError: a number is out of range, alpha lacks a baseline, a sentence is empty, or there is no
+                camera.
         """
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise ConfigurationError(f"VLM-RM: needs cameras, each once, got {self.cameras}")
         if not 0.0 <= self.alpha <= 1.0:
             raise ConfigurationError(f"VLM-RM: alpha must be in 0..1, got {self.alpha}")
         if self.alpha > 0.0 and not self.baselines:
@@ -76,7 +79,7 @@ class VlmRm:
         if config.goals:
             self._goal_baseline(config.goals)
         low, high = ((bound - config.mean) / config.std for bound in (-1.0, 1.0))
-        self._spec = RewardSpec(NAME, {config.camera: None}, low=low, high=high)
+        self._spec = RewardSpec(NAME, dict.fromkeys(config.cameras), low=low, high=high)
 
     @property
     def spec(self) -> RewardSpec:
@@ -88,24 +91,32 @@ class VlmRm:
         check_texts([task])
         goals = self.config.goals or (task,)
         asked = self._goal_baseline(goals)
-        there = [frame.images.get(self.config.camera) for frame in frames]
         prompt = hashlib.sha256(
             json.dumps([goals, self.config.baselines, self.config.alpha, self.config.renormalise]).encode()
         ).hexdigest()
-        known = [image for image in there if image is not None]
+        cameras, digest = self.config.cameras, self._model.digest
+        lacking = [[camera for camera in cameras if camera not in frame.images] for frame in frames]
+        known = [
+            frame.images[camera]
+            for frame, without in zip(frames, lacking, strict=True)
+            for camera in cameras
+            if not without
+        ]
         check_images(known)
         embedded = self._model.embed_images(known)
-        rewards = iter(zip(asked.rewards(embedded), asked.cosine(embedded), strict=True)) if known else iter(())
+        rewards, cosines = (
+            iter(values.reshape(-1, len(cameras)).mean(axis=1)) if known else iter(())
+            for values in (asked.rewards(embedded), asked.cosine(embedded))
+        )
         scores: list[Score] = []
-        for frame, image in zip(frames, there, strict=True):
-            digest, stamp_ns = self._model.digest, frame.stamp_ns
-            if image is None:
-                why = f"there is no picture of camera '{self.config.camera}'"
-                scores.append(Score.failed(ScoreStatus.STALE, stamp_ns, why, model=digest, prompt=prompt))
+        for frame, without in zip(frames, lacking, strict=True):
+            if without:
+                why = f"there is no picture of camera '{without[0]}'"
+                scores.append(Score.failed(ScoreStatus.STALE, frame.stamp_ns, why, model=digest, prompt=prompt))
                 continue
-            reward, cosine = next(rewards)
-            value = (float(reward) - self.config.mean) / self.config.std
-            scores.append(Score(value, ScoreStatus.OK, stamp_ns, digest, prompt, further={COSINE: float(cosine)}))
+            value = (float(next(rewards)) - self.config.mean) / self.config.std
+            further = {COSINE: float(next(cosines))}
+            scores.append(Score(value, ScoreStatus.OK, frame.stamp_ns, digest, prompt, further=further))
         return scores
 
     def _goal_baseline(self, goals: tuple[str, ...]) -> GoalBaseline:

@@ -19,10 +19,14 @@ from tutelage.launch.runner import LaunchRunner
 
 CLIENT_LIMIT_S = 60
 
+OWN_TRANSPORT = "FASTDDS_BUILTIN_TRANSPORTS"
+"""Environment variable of the test runner's own transport; see `graph_fixtures`."""
+
 
 def test_environment(domain: int) -> dict[str, str]:
     """Return the environment of a graph in ROS domain `domain`."""
-    return graph_environment({**os.environ, "ROS_DOMAIN_ID": str(domain)})
+    own = {name: value for name, value in os.environ.items() if name != OWN_TRANSPORT}
+    return graph_environment({**own, "ROS_DOMAIN_ID": str(domain)})
 
 
 @dataclass

@@ -32,6 +32,7 @@ class Person:
         self._executor.add_node(self.node)
         self.states: list[ti.SessionState] = []
         self.node.create_subscription(ti.SessionState, topics.SESSION_STATE, self.states.append, topics.latched())
+        self._clients: dict[str, Any] = {}
         self._episodes = ActionClient(self.node, RunEpisode, topics.RUN_EPISODE)
 
     def wait(self, seen: Callable[[], Any], what: str) -> Any:
@@ -44,11 +45,12 @@ class Person:
 
     def call(self, kind: Any, name: str, **fields: Any) -> Any:
         """Call a service and return its answer."""
-        client = self.node.create_client(kind, name)
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
         self.wait(client.service_is_ready, f"service {name}")
         future = client.call_async(kind.Request(**fields))
         self.wait(future.done, f"answer of {name}")
-        self.node.destroy_client(client)
         return future.result()
 
     def press(self, name: str) -> Trigger.Response:

@@ -52,7 +52,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_baselines_and_models_stand_in_one_table_and_in_the_files(recorded: Path, tmp_path: Path) -> None:
     folder = small_open_clip(tmp_path / "small")
-    settings = {"open_clip": "small", "threshold": 0.1, "reward": {"goals": ["a cube"], "baselines": ["a table"]}}
+    settings = {"model": "open_clip:small", "threshold": 0.1, "reward": {"goals": ["a cube"], "baselines": ["a table"]}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**settings, "reward": {**settings["reward"], "alpha": 0.2}}))
     names = (f"open_clip:{folder}", f"vlm_rm:{tmp_path / 'mine.yaml'}")
     rows = evaluate_rewards(EvaluateRewardsConfig((recorded,), names, tmp_path / "out"))
@@ -85,7 +85,7 @@ def test_episodes_without_truth_are_refused(tmp_path: Path) -> None:
 
 
 def test_models_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"'clip'.*open_clip, success_classifier, vlm_rm"):
+    with pytest.raises(UnknownNameError, match=r"'clip'.*open_clip, python, success_classifier, twin_tower, vlm_rm"):
         load_reward_model("clip:somewhere")
     with pytest.raises(ConfigurationError, match="open_clip:PLACE"):
         load_reward_model("open_clip")

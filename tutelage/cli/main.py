@@ -22,10 +22,12 @@ from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
 from tutelage.runs.graph import RunConfig
 from tutelage.runs.replay_incident import ReplayIncidentConfig
 from tutelage.runs.scenes import SimConfig
+from tutelage.runs.score_episodes import GoldenConfig, ScoreEpisodesConfig
 from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
 from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
+from tutelage.runs.train_tower import TrainTowerConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
 from tutelage_core.errors import TutelageError
 
@@ -74,8 +76,8 @@ def _online(name: str) -> TrainHilSerlConfig:
 
 
 TWO_WORDS = {
-    "train": ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier"),
-    "reward": ("evaluate",),
+    "train": ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier", "tower"),
+    "reward": ("evaluate", "score", "golden"),
 }
 """Verbs of two words: the first one, and what may follow it."""
 
@@ -111,6 +113,10 @@ Command = (
             "train-success-classifier", description="see whether the task is done; also: train success-classifier"
         ),
     ]
+    | Annotated[
+        TrainTowerConfig,
+        tyro.conf.subcommand("train-tower", description="train the model of images and text; also: train tower"),
+    ]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
     | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
     | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
@@ -123,6 +129,14 @@ Command = (
     | Annotated[
         EvaluateRewardsConfig,
         tyro.conf.subcommand("reward-evaluate", description="compare reward models; also: reward evaluate"),
+    ]
+    | Annotated[
+        ScoreEpisodesConfig,
+        tyro.conf.subcommand("reward-score", description="score recorded episodes; also: reward score"),
+    ]
+    | Annotated[
+        GoldenConfig,
+        tyro.conf.subcommand("reward-golden", description="note a model's golden answer; also: reward golden"),
     ]
     | Annotated[SimConfig, tyro.conf.subcommand("sim", description="look at the twin: rooms, tasks and experts")]
     | Annotated[DoctorConfig, tyro.conf.subcommand("doctor", description="what works on this machine")]
@@ -176,6 +190,8 @@ def _run(command: Command) -> int:
             return show_learning.train_hil_serl(command)
         case TrainSuccessClassifierConfig():
             return show_learning.train_success_classifier(command)
+        case TrainTowerConfig():
+            return show_learning.train_tower(command)
         case EvaluateConfig():
             return show.evaluate(command)
         case ShipConfig():
@@ -192,6 +208,10 @@ def _run(command: Command) -> int:
             return show_data.data_command(command)
         case EvaluateRewardsConfig():
             return show_reward.evaluate(command)
+        case ScoreEpisodesConfig():
+            return show_reward.score(command)
+        case GoldenConfig():
+            return show_reward.golden(command)
         case SimConfig():
             return show_sim.sim(command)
         case DoctorConfig():

@@ -8,6 +8,7 @@ from tutelage.learning.curves import draw_run
 from tutelage.learning.live_display import LiveDisplay
 from tutelage.runs import train_hil_serl as training
 from tutelage.runs import train_success_classifier as classifier
+from tutelage.runs import train_tower as tower
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import load_contract
 
@@ -31,4 +32,10 @@ def train_success_classifier(config: classifier.TrainSuccessClassifierConfig) ->
     """Train a success classifier, and say how far it can be trusted."""
     trained = classifier.train_success_classifier(config)
     _console.print(f"{trained.summary()}\nclassifier: {trained.folder}")
+    return 0
+
+
+def train_tower(config: tower.TrainTowerConfig) -> int:
+    """Train the model of images and text, and say where it is."""
+    _console.print(f"tower: {tower.train(config)}")
     return 0

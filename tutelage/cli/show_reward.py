@@ -9,6 +9,7 @@ from rich.table import Table
 
 from reward_models.evaluation.table import NOTES
 from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig, evaluate_rewards
+from tutelage.runs.score_episodes import GoldenConfig, ScoreEpisodesConfig, score_episodes, write_golden_answer
 
 _console = Console()
 
@@ -50,6 +51,22 @@ def evaluate(config: EvaluateRewardsConfig) -> int:
         _console.print(note, style="dim", highlight=False)
     if config.output is not None:
         _console.print(f"table: {config.output}")
+    return 0
+
+
+def score(config: ScoreEpisodesConfig) -> int:
+    """Score recorded episodes, and say what came of it."""
+    found = score_episodes(config)
+    said = ", ".join(f"{count} {status.value}" for status, count in found.statuses.items())
+    _console.print(f"{found.scored} episodes scored, {found.kept} had scores already; moments: {said or 'none'}")
+    for folder in found.folders:
+        _console.print(f"scores: {folder}")
+    return 0
+
+
+def golden(config: GoldenConfig) -> int:
+    """Write down a model's golden answer."""
+    _console.print(f"golden answer: {write_golden_answer(config)}")
     return 0
 
 

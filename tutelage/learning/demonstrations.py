@@ -11,6 +11,7 @@ from policies.hil_serl.policy import HilSerlPolicy
 from policies.hil_serl.stored_views import StoredViews
 from policies.hil_serl.transition import Step
 from tutelage.learning.judge import SuccessJudge, Verdict
+from tutelage.learning.training_episode import REWARDS, shaped
 from tutelage_core.contract import RobotContract, check_fit
 from tutelage_core.episodes.reader import Episode
 from tutelage_core.episodes.store import EpisodeStore
@@ -37,7 +38,12 @@ class DemonstrationReader:
     """Reads recorded successes through a policy's eyes."""
 
     def __init__(
-        self, policy: HilSerlPolicy, views: StoredViews, contract: RobotContract, judge: SuccessJudge | None
+        self,
+        policy: HilSerlPolicy,
+        views: StoredViews,
+        contract: RobotContract,
+        judge: SuccessJudge | None,
+        discount: float = 1.0,
     ) -> None:
         """Read for `policy` on the robot of `contract`.
 
@@ -46,11 +52,13 @@ class DemonstrationReader:
             views: encodes it.
             contract: the robot that learns.
             judge: sees from the pictures when the task is done; without one the recorded ground truth says it.
+            discount: of the learner, for shaping by the judge's potential.
         """
         self._policy = policy
         self._views = views
         self._contract = contract
         self._judge = judge
+        self._discount = discount
 
     def read(self, folder: Path, tasks: tuple[str, ...] = ()) -> Iterator[Demonstration]:
         """Yield each success of a folder of episodes.
@@ -93,7 +101,7 @@ class DemonstrationReader:
             raise ContractMismatchError(f"robot '{ours.name}'", f"demonstration {name}", differences)
 
     def _demonstration(self, episode: Episode) -> Demonstration:
-        end, judged = self._first_success(episode)
+        end, judged, potentials = self._first_success(episode)
         self._policy.reset("", 0)
         maker = StepMaker(self._policy, self._views, f"demonstration {episode.name}")
         maker.restart(episode.metadata.seed)
@@ -101,22 +109,32 @@ class DemonstrationReader:
         for row in range(end):
             maker.took(_observation(episode, row), episode.executed[row], Source(int(episode.sources[row])))
             last = row + 1 == end
-            steps.append(maker.end(_observation(episode, end), 1.0, terminated=True) if last else maker.go_on())
+            more = shaped(potentials[row], potentials[row + 1], self._discount, over=last)
+            reward = REWARDS[Verdict.SUCCESS if last else Verdict.NO] + more
+            steps.append(
+                maker.end(_observation(episode, end), reward, terminated=True) if last else maker.go_on(reward)
+            )
         return Demonstration(episode.name, tuple(steps), judged)
 
-    def _first_success(self, episode: Episode) -> tuple[int, bool]:
-        """Return the row whose observation shows the task done, and whether a judge or the ground truth saw it."""
+    def _first_success(self, episode: Episode) -> tuple[int, bool, list[float]]:
+        """Return the row whose observation shows the task done, whether that was seen, and the rows' potentials."""
+        first, potentials = None, [0.0] * len(episode)
         if self._judge is not None:
-            self._judge.restart()
-            rows = (r for r in range(len(episode)) if self._judge.judge(_observation(episode, r)) is Verdict.SUCCESS)
-        else:
-            rows = (r for r in range(len(episode)) if episode.success[r])
-        first = next(rows, None)
+            self._judge.restart(episode.metadata.instruction)
+        for row in range(len(episode)):
+            if self._judge is None:
+                done = bool(episode.success[row])
+            else:
+                done = self._judge.judge(_observation(episode, row)) is Verdict.SUCCESS
+                potentials[row] = self._judge.potential
+            if done:
+                first = row
+                break
         if len(episode) < 2 or first == 0:
             raise ConfigurationError(
                 f"demonstration {episode.name}: {len(episode)} periods, success at the first one; it shows nothing"
             )
-        return (len(episode) - 1, False) if first is None else (first, True)
+        return (len(episode) - 1, False, potentials) if first is None else (first, True, potentials)
 
 
 def _observation(episode: Episode, row: int) -> Observation:

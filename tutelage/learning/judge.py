@@ -1,17 +1,26 @@
-"""Who says, while a policy learns, that the task is done."""
+"""Who says, while a policy learns, that the task is done, and how good it looks on the way."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from reward_models.registry import load_reward_model
+from reward_models.reward_model import RewardModel
+from reward_models.serving.success_vote import SuccessVote, VoteSettings
 from reward_models.success_classifier.classifier import SuccessClassifier
 from reward_models.success_classifier.detector import Verdict as Seen
 from sim.twin import Twin
 from tutelage_core.contract import RobotContract
+from tutelage_core.errors import ConfigurationError, ContractMismatchError
 from tutelage_core.types import Observation
+
+HISTORY = 32
+"""Observations that are shown to a model that judges whole episodes."""
 
 
 class Verdict(Enum):
@@ -23,11 +32,31 @@ class Verdict(Enum):
     """Nothing can be said, as when a picture was lost: such a reward is not learnt from."""
 
 
+@dataclass(frozen=True)
+class RewardChoice:
+    """A reward model that somebody learns from.
+
+    Attributes:
+        model: its name, as for `tutelage reward evaluate`; none if empty.
+        shaping: its reward times this is the potential that shapes; 0 rewards success alone.
+        votes: when several moments are a success.
+    """
+
+    model: str = ""
+    shaping: float = 1.0
+    votes: VoteSettings = field(default_factory=VoteSettings)
+
+
 class SuccessJudge(Protocol):
     """Looks at each observation of an episode, in order."""
 
-    def restart(self) -> None:
-        """Begin an episode."""
+    @property
+    def potential(self) -> float:
+        """How good the observation that was judged last is, for shaping; 0 where nothing is shaped, NaN if unknown."""
+        ...
+
+    def restart(self, task: str) -> None:
+        """Begin an episode in which this sentence was asked."""
         ...
 
     def judge(self, obs: Observation) -> Verdict:
@@ -38,11 +67,13 @@ class SuccessJudge(Protocol):
 class TruthJudge:
     """The twin's own ground truth. Only simulation has one: it shows what learning could reach at best."""
 
+    potential = 0.0
+
     def __init__(self, twin: Twin) -> None:
         """Judge what happens in `twin`."""
         self._twin = twin
 
-    def restart(self) -> None:
+    def restart(self, task: str) -> None:
         """Nothing is remembered."""
 
     def judge(self, obs: Observation) -> Verdict:
@@ -52,6 +83,8 @@ class TruthJudge:
 
 class ClassifierJudge:
     """A success classifier: sees what the robot's cameras see, and can be wrong."""
+
+    potential = 0.0
 
     def __init__(self, classifier: SuccessClassifier) -> None:
         """Judge by the classifier's own rule."""
@@ -63,7 +96,7 @@ class ClassifierJudge:
         """Episodes in a row in which it saw no success."""
         return self._detector.silent_episodes
 
-    def restart(self) -> None:
+    def restart(self, task: str) -> None:
         """Begin an episode: no frame before counts."""
         self._detector.restart()
 
@@ -80,13 +113,76 @@ class ClassifierJudge:
         return Verdict.UNKNOWN if math.isnan(probability) else Verdict.NO
 
 
-def load_judge(classifier: str, contract: RobotContract) -> SuccessJudge | None:
-    """Return the judge that looks through the robot's cameras; None where there is no classifier.
+class RewardJudge:
+    """Any reward model: it says when the task is done, and its reward is the potential that shapes the way there.
+
+    Shaping by a potential (Ng et al. 1999) leaves the best policy what it was, however wrong the model is on the way.
+    """
+
+    def __init__(self, model: RewardModel, votes: VoteSettings, threshold: float | None, shaping: float) -> None:
+        """Judge by `model`.
+
+        Args:
+            model: scores each observation.
+            votes: how many of the last observations must look like success.
+            threshold: the model's own; a reward of at least this looks like success.
+            shaping: its reward times this is the potential; 0 shapes nothing.
+
+        Raises:
+            ConfigurationError: it gives nothing that could look like success.
+        """
+        if threshold is None and votes.threshold is None and not model.spec.has_success:
+            raise ConfigurationError(
+                f"reward model '{model.spec.name}' has no threshold: say from which reward on the task is done"
+            )
+        self._model, self._vote, self._shaping = model, SuccessVote(votes, threshold), shaping
+        self._task, self._history = "", deque[Observation](maxlen=HISTORY)
+        self.potential = 0.0
+
+    def restart(self, task: str) -> None:
+        """Begin an episode: no frame before counts."""
+        self._task, self.potential = task, 0.0
+        self._history.clear()
+        self._vote.restart()
+
+    def judge(self, obs: Observation) -> Verdict:
+        """Say whether the task is done: enough of the last frames looked like it.
+
+        Raises:
+            ValueError: the model refuses the observation.
+        """
+        self._history.append(obs)
+        frames = list(self._history) if self._model.spec.whole_episodes else [obs]
+        score = self._model.score(frames, self._task)[-1]
+        self.potential = self._shaping * score.value if self._shaping else 0.0
+        if self._vote.see(score, None):
+            return Verdict.SUCCESS
+        return Verdict.NO if score.valid else Verdict.UNKNOWN
+
+
+def load_judge(classifier: str, contract: RobotContract, reward: RewardChoice | None = None) -> SuccessJudge | None:
+    """Return the judge that looks through the robot's cameras; None where neither is named.
+
+    Args:
+        classifier: folder of a success classifier, empty if there is none.
+        contract: the robot's.
+        reward: a reward model instead, if it is named.
 
     Raises:
-        CheckpointError: the classifier's folder is missing or damaged.
+        CheckpointError: the model's folder is missing or damaged.
+        ConfigurationError: both are named, or nothing that the model says could be success.
         ContractMismatchError: it needs other cameras or another rate than the robot gives.
     """
+    if reward is not None and reward.model:
+        if classifier:
+            raise ConfigurationError(f"either the classifier {classifier} or the reward model {reward.model} judges")
+        known = load_reward_model(reward.model)
+        lacking = [camera for camera in known.model.spec.cameras if camera not in contract.cameras]
+        if lacking:
+            have = ", ".join(sorted(contract.cameras)) or "none"
+            said = [f"camera '{camera}': needed, but the robot has {have}" for camera in lacking]
+            raise ContractMismatchError(f"reward model '{reward.model}'", f"robot '{contract.name}'", said)
+        return RewardJudge(known.model, reward.votes, known.threshold, reward.shaping)
     if not classifier:
         return None
     loaded = SuccessClassifier.load(Path(classifier))

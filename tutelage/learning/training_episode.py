@@ -19,7 +19,7 @@ from tutelage_core.types import EpisodeStep, Observation, Source
 STOPPED = "stopped"
 """Failure of an episode that the gate ended."""
 
-NO_REWARD, REWARD, UNKNOWN_REWARD = 0.0, 1.0, float("nan")
+REWARDS = {Verdict.SUCCESS: 1.0, Verdict.NO: 0.0, Verdict.UNKNOWN: float("nan")}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def run_training_episode(
     sink: Callable[[Step], None],
     *,
     max_steps: int = 0,
+    discount: float = 1.0,
     listener: Callable[[EpisodeStep], None] | None = None,
 ) -> EpisodeSummary:
     """Run one episode until the judge sees success, the gate stops the arm, or the time is over; steps go to `sink`.
@@ -74,18 +75,20 @@ def run_training_episode(
         seed: draws the scene, the exploration and the person.
         sink: takes the steps as they come.
         max_steps: control periods, 0 for the task's own limit.
+        discount: of the learner, for shaping by the judge's potential.
         listener: called after every period with what was seen and executed.
     """
     twin.reset(seed)
     start_gate(gate, twin.arm_state())
     driver.restart(twin.instruction, seed, twin.arm_state().gripper_opening)
     maker.restart(seed)
-    judge.restart()
+    judge.restart(twin.instruction)
     limit = max_steps or twin.step_limit
     steps, human_steps, changed = 0, 0, 0
     success = true_success = stopped = False
     obs = _observe(twin, contract)
     judge.judge(obs)
+    potential = judge.potential
     while True:
         status = twin.task_status()
         decision = gate.admit(driver.command(obs), twin.arm_state(), twin.time_ns)
@@ -102,14 +105,24 @@ def run_training_episode(
         success = verdict is Verdict.SUCCESS
         true_success = true_success or twin.task_status().success
         stopped = (gate.feel(twin.arm_state()) or bool(gate.latch)) and not success
-        reward = {Verdict.SUCCESS: REWARD, Verdict.NO: NO_REWARD, Verdict.UNKNOWN: UNKNOWN_REWARD}[verdict]
-        if success or stopped or steps >= limit:
-            sink(maker.end(obs, reward, terminated=success or stopped))
+        over = success or stopped
+        reward = REWARDS[verdict] + shaped(potential, judge.potential, discount, over=over)
+        potential = judge.potential
+        if over or steps >= limit:
+            sink(maker.end(obs, reward, terminated=over))
             break
         sink(maker.go_on(reward))
     takeovers = tuple(t.reason for t in driver.intervener.takeovers) if isinstance(driver, IntervenedDriver) else ()
     failure = "" if true_success else STOPPED if stopped else twin.task_status().failure
     return EpisodeSummary(seed, steps, success, true_success, failure, human_steps, takeovers, changed)
+
+
+def shaped(before: float, after: float, discount: float, *, over: bool) -> float:
+    """Return what is added to a reward for a potential that goes from `before` to `after` (Ng et al. 1999).
+
+    After the end nothing is to be had, so the potential there is 0; a time limit is no end.
+    """
+    return (0.0 if over else discount * after) - before
 
 
 def _observe(twin: Twin, contract: RobotContract) -> Observation:

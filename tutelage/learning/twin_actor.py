@@ -24,7 +24,7 @@ from sim.twin import Twin
 from tutelage.drivers import Driver, PolicyDriver
 from tutelage.film_strip import FilmStrip
 from tutelage.intervened_driver import IntervenedDriver
-from tutelage.learning.judge import TruthJudge, load_judge
+from tutelage.learning.judge import RewardChoice, TruthJudge, load_judge
 from tutelage.learning.training_episode import EpisodeSummary, run_training_episode
 from tutelage_core.contract import CameraNeed, RobotContract, load_contract
 from tutelage_core.errors import ConfigurationError, UnknownNameError
@@ -42,6 +42,8 @@ class ActorSettings:
         model: shape of the networks.
         views: what is stored of each observation.
         classifier: folder of the success classifier that gives the reward; the twin's ground truth if empty.
+        reward: a reward model that gives it instead.
+        discount: of the learner, for shaping.
         person: who is beside the robot; nobody if None.
         max_steps: control periods of an episode, 0 for the task's own limit.
         grasp_penalty: of each command to the gripper.
@@ -55,6 +57,8 @@ class ActorSettings:
     model: ModelConfig = field(default_factory=ModelConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     classifier: str = ""
+    reward: RewardChoice = field(default_factory=RewardChoice)
+    discount: float = 1.0
     person: InterventionSettings | None = field(default_factory=InterventionSettings)
     max_steps: int = 0
     grasp_penalty: float = GRASP_PENALTY
@@ -107,7 +111,7 @@ class TwinActor:
             driver = IntervenedDriver(driver, Intervener(self._twin, settings.person))
         self._driver = driver
         self._gate = make_gate(self.contract)
-        self._judge = load_judge(settings.classifier, self.contract) or TruthJudge(self._twin)
+        self._judge = load_judge(settings.classifier, self.contract, settings.reward) or TruthJudge(self._twin)
         self._job: Job | None = None
 
     def start(self, job: Job) -> None:
@@ -151,6 +155,7 @@ class TwinActor:
             job.seed,
             steps.append,
             max_steps=self.settings.max_steps,
+            discount=self.settings.discount,
             listener=None if strip is None else strip.add,
         )
         if strip is not None:

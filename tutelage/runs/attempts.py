@@ -242,7 +242,7 @@ class _Recorder:
         """Record one attempt."""
         kind, seed = job
         if kind not in self._drivers:
-            self._drivers[kind] = self._driver(kind)
+            self._drivers[kind] = driver_of(kind, self._twin, self._contract.safety, self._policy)
         twin = self._twin
         twin.reset(seed, self._room)
         metadata = EpisodeMetadata(
@@ -254,19 +254,20 @@ class _Recorder:
             gate = make_gate(self._contract)
             writer.close(run_episode(twin, self._drivers[kind], gate, self._contract, options, writer, room=self._room))
 
-    def _driver(self, kind: Kind) -> Driver:
-        limits = self._contract.safety
-        match kind:
-            case Kind.EXPERT:
-                return ExpertDriver(self._twin, limits, 0.2)
-            case Kind.HINDERED:
-                return ExpertDriver(self._twin, limits, 0.9, longest_burst=8)
-            case Kind.STOPPED:
-                return StoppedDriver(self._twin, limits, STOPS_AT)
-            case Kind.WANDERING:
-                return StoppedDriver(self._twin, limits, (0.0, 0.0))
-            case Kind.POLICY:
-                return NoisyDriver(PolicyDriver(load_policy(find_checkpoint(self._policy))), limits)
+
+def driver_of(kind: Kind, twin: Twin, limits: SafetyLimits, policy: str = "") -> Driver:
+    """Return who makes attempts of this kind in `twin`; `policy` is the name of that of kind `policy`."""
+    match kind:
+        case Kind.EXPERT:
+            return ExpertDriver(twin, limits, 0.2)
+        case Kind.HINDERED:
+            return ExpertDriver(twin, limits, 0.9, longest_burst=8)
+        case Kind.STOPPED:
+            return StoppedDriver(twin, limits, STOPS_AT)
+        case Kind.WANDERING:
+            return StoppedDriver(twin, limits, (0.0, 0.0))
+        case Kind.POLICY:
+            return NoisyDriver(PolicyDriver(load_policy(find_checkpoint(policy))), limits)
 
 
 def _name(kind: Kind, seed: int) -> str:

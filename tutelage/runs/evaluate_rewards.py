@@ -15,10 +15,10 @@ from tqdm import tqdm
 from reward_models.evaluation.baselines import baselines
 from reward_models.evaluation.table import NOTES, Row, rows_of
 from reward_models.evaluation.trials import Trial
+from reward_models.recorded import observations
 from reward_models.registry import Loaded, load_reward_model
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.errors import ConfigurationError
-from tutelage_core.types import Observation
 from tutelage_core.versions import versions
 
 REPORT, TABLE = "rewards.json", "rewards.csv"
@@ -30,8 +30,8 @@ class EvaluateRewardsConfig:
 
     Attributes:
         datasets: folders of recorded episodes of the twin, successes and failures.
-        models: reward models: `open_clip:FOLDER`, `vlm_rm:FILE`, `success_classifier:FOLDER`; the four baselines are
-            always there.
+        models: reward models: `twin_tower`, `open_clip:FOLDER`, `vlm_rm:FILE`, `success_classifier:FOLDER`; the four
+            baselines are always there.
         output: folder that the table is written into; it is only printed if None.
         most: episodes of each folder, the first ones by name; 0 for all.
         seed: of shuffles and of the random baseline.
@@ -75,14 +75,7 @@ def _trials(config: EvaluateRewardsConfig, cameras: tuple[str, ...]) -> Iterator
         names = sorted(store.names())
         for name in names[: config.most or None]:
             episode = store.read(name, cameras)
-            frames = tuple(
-                Observation(
-                    int(stamp),
-                    {camera: pixels[row] for camera, pixels in episode.images.items()},
-                    {key: vectors[row] for key, vectors in episode.state.items()},
-                )
-                for row, stamp in enumerate(episode.stamps_ns)
-            )
+            frames = observations(episode)
             metadata = episode.metadata
             try:
                 success = episode.success.astype(np.float64)

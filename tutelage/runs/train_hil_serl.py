@@ -20,7 +20,7 @@ from sim.human import InterventionSettings
 from sim.tasks import make_task
 from tutelage.learning.actor_process import ActorProcess
 from tutelage.learning.demonstrations import DemonstrationReader
-from tutelage.learning.judge import load_judge
+from tutelage.learning.judge import RewardChoice, load_judge
 from tutelage.learning.learning_session import POLICY_FOLDER, Actor, LearningSession, SessionSettings
 from tutelage.learning.live_display import DisplayState
 from tutelage.learning.settings import coach, default_settings
@@ -56,6 +56,7 @@ class TrainHilSerlConfig:
         rooms: split that rooms are drawn from.
         cameras: cameras that the policy looks through; all of the robot's if empty.
         classifier: folder of the success classifier that gives the reward; the twin's ground truth if None.
+        reward: any reward model instead, such as `twin_tower`; its reward also shapes the way to success.
         interventions: whether the scripted person helps.
         person: what the person is like.
         seed: of weights, scenes, exploration and person.
@@ -82,6 +83,7 @@ class TrainHilSerlConfig:
     rooms: Literal["lab", "train"] = "lab"
     cameras: tuple[str, ...] = ()
     classifier: Path | None = None
+    reward: RewardChoice = field(default_factory=RewardChoice)
     interventions: bool = True
     person: InterventionSettings = field(default_factory=coach)
     seed: int = 0
@@ -138,6 +140,8 @@ class TrainHilSerlConfig:
             self.hil_serl.model,
             self.views,
             "" if self.classifier is None else str(self.classifier),
+            self.reward,
+            self.hil_serl.loss.discount,
             self.person if self.interventions else None,
             self.max_steps,
             explores=not self.hil_serl.learner.imitates,
@@ -171,8 +175,9 @@ def train_hil_serl(
     contract = load_contract(config.robot)
     policy = actor_policy(config.actor, contract)
     views = StoredViews(policy, config.views, config.seed)
-    judge = load_judge(config.actor.classifier, contract)
-    demonstrations = _demonstrations(config, DemonstrationReader(policy, views, contract, judge), say)
+    judge = load_judge(config.actor.classifier, contract, config.reward)
+    reader = DemonstrationReader(policy, views, contract, judge, config.actor.discount)
+    demonstrations = _demonstrations(config, reader, say)
     settings = replace(config.hil_serl, learner=replace(config.hil_serl.learner, seed=config.seed))
     if config.start is not None:
         _check_trunk(config.start, policy)
@@ -277,7 +282,8 @@ def _demonstrations(config: TrainHilSerlConfig, reader: DemonstrationReader, say
     found = list(reader.read(config.demonstrations, (config.task,)))
     unseen = [demonstration.name for demonstration in found if not demonstration.judged]
     if len(unseen) == len(found):
-        seer = f"the classifier {config.classifier}" if config.classifier else "the recorded ground truth"
+        seen_by = f"the classifier {config.classifier}" if config.classifier else "the recorded ground truth"
+        seer = f"the reward model {config.reward.model}" if config.reward.model else seen_by
         raise ConfigurationError(
             f"{seer} sees success in none of {len(found)} demonstrations, so the policy would never be rewarded: train "
             "the classifier with such demonstrations, or record ones that go on for a moment after success"

@@ -11,6 +11,7 @@ NODES = (
     "session_node",
     "recorder_node",
     "learner_node",
+    "reward_node",
     "foxglove_node",
     "teleop_node",
     "run_episodes",

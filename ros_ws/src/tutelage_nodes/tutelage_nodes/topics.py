@@ -36,6 +36,8 @@ LEARNER_STEP = "/learner/step"
 LEARNER_ACK = "/learner/ack"
 LEARNER_WEIGHTS = "/learner/weights"
 LEARNER_STATUS = "/learner/status"
+REWARD = "/reward/score"
+SCORE_EPISODE = "/reward/score_episode"
 DIAGNOSTICS = "/diagnostics"
 STEPS = 256
 """Depth of the topic of steps: more than an actor has on its way at once."""

@@ -1,4 +1,4 @@
-"""A circuit breaker: a server that gives no answer again and again is left alone for a while."""
+"""A circuit breaker: who gives no answer again and again is left alone for a while."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class CircuitBreaker:
             return True
 
     def answered(self) -> None:
-        """Note that the server answers."""
+        """Note that there was an answer."""
         with self._lock:
             self._failures, self._opened_ns, self._trying = 0, None, False
 
     def failed(self) -> None:
-        """Note that it did not."""
+        """Note that there was none."""
         with self._lock:
             self._failures += 1
             if self._trying or self._failures >= self._open_after:
