@@ -34,6 +34,7 @@ TOPICS = (
     "hil_serl_views",
     "hil_serl_graph",
     "hil_serl_graph_learning",
+    "twin_tower",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reward_models import metrics
-from reward_models.evaluation.trials import Order, Scored, Trial, scored
+from reward_models.evaluation.trials import Order, Scored, Trial, in_order, last_value, scored
 from reward_models.reward_model import RewardModel, ScoreStatus
 
 NOTES = (
@@ -61,11 +61,14 @@ def rows_of(
         ValueError: the model refuses the frames.
     """
     kinds = list(dict.fromkeys(trial.kind for trial in trials))
+    forwards = {kind: [scored(model, trial, Order.FORWARD) for trial in trials if trial.kind == kind] for kind in kinds}
     margins = _swap_margins(model, trials, kinds)
     rows: list[Row] = []
     for kind in kinds:
         own = [trial for trial in trials if trial.kind == kind]
-        shown = {order: [scored(model, trial, order, seed + n) for n, trial in enumerate(own)] for order in Order}
+        forward = forwards[kind]
+        shown = {order: [in_order(model, f, order, seed + n) for n, f in enumerate(forward)] for order in Order}
+        shown[Order.FORWARD] = forward
         values = {**_over_time(shown), **_over_episodes(shown[Order.FORWARD], threshold), **_cost(shown)}
         values["swap_margin"] = margins.get(kind, math.nan)
         succeeded = sum(trial.succeeded for trial in own)
@@ -112,7 +115,7 @@ def _over_episodes(shown: Sequence[Scored], threshold: float | None) -> dict[str
 
 
 def _cost(shown: Mapping[Order, Sequence[Scored]]) -> dict[str, float]:
-    every = [found for group in shown.values() for found in group]
+    every = shown[Order.FORWARD]
     milliseconds = [1e3 * found.seconds_per_frame for found in every]
     statuses = sum((Counter(found.statuses) for found in every), Counter[ScoreStatus]())
     asked = statuses.total()
@@ -132,7 +135,7 @@ def _swap_margins(model: RewardModel, trials: Sequence[Trial], kinds: Sequence[s
     for kind in kinds:
         ends = [trial for trial in trials if trial.kind == kind and trial.succeeded]
         said = {
-            other: _mean([float(scored(model, trial, Order.FORWARD, task=sentence).values[-1]) for trial in ends])
+            other: _mean([last_value(model, trial, sentence) for trial in ends])
             for other, sentence in sentences.items()
         }
         rivals = [value for other, value in said.items() if other != kind]

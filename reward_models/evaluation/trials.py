@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reward_models.reward_model import RewardModel, ScoreStatus
+from reward_models.reward_model import RewardModel, Score, ScoreStatus
 from tutelage_core.types import Observation
 
 
@@ -122,10 +122,8 @@ def scored(model: RewardModel, trial: Trial, order: Order, seed: int = 0, task: 
     stamps = [frame.stamp_ns for frame in trial.frames]
     shown = [replace(trial.frames[row], stamp_ns=stamp) for row, stamp in zip(rows, stamps, strict=True)]
     begun = time.perf_counter()
-    found = model.score(shown, task or trial.task)
+    found = _asked(model, shown, task or trial.task)
     seconds = time.perf_counter() - begun
-    if [score.stamp_ns for score in found] != stamps:
-        raise ValueError(f"{model.spec.name}: {len(found)} scores for {len(stamps)} frames, or of other moments")
     return Scored(
         trial,
         order,
@@ -134,3 +132,32 @@ def scored(model: RewardModel, trial: Trial, order: Order, seed: int = 0, task: 
         Counter(score.status for score in found),
         seconds,
     )
+
+
+def in_order(model: RewardModel, forward: Scored, order: Order, seed: int = 0) -> Scored:
+    """Return what a model says of a trial in another order.
+
+    A model to which moments stand for themselves says of each what it said before; the contract's suite holds it to
+    that. Others are asked again.
+    """
+    if model.spec.whole_episodes:
+        return scored(model, forward.trial, order, seed)
+    rows = order.rows(len(forward.values), seed)
+    return replace(forward, order=order, values=forward.values[rows], progress=forward.progress[rows])
+
+
+def last_value(model: RewardModel, trial: Trial, task: str) -> float:
+    """Return a model's reward for the last moment of a trial and this sentence.
+
+    Raises:
+        ValueError: see `scored`.
+    """
+    frames = trial.frames if model.spec.whole_episodes else trial.frames[-1:]
+    return _asked(model, frames, task)[-1].value
+
+
+def _asked(model: RewardModel, frames: Sequence[Observation], task: str) -> list[Score]:
+    found = model.score(frames, task)
+    if [score.stamp_ns for score in found] != [frame.stamp_ns for frame in frames]:
+        raise ValueError(f"{model.spec.name}: {len(found)} scores for {len(frames)} frames, or of other moments")
+    return found

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from reward_models.image_text.open_clip_model import OpenClipModel
+from reward_models.image_text.twin_tower import TwinTower
 from reward_models.lerobot_adapter import FromLeRobot
 from reward_models.reward_model import RewardModel, Score
 from reward_models.success_classifier.classifier import SuccessClassifier, SuccessSpec, trunk_digest
@@ -26,6 +27,7 @@ from reward_models.success_classifier.model import SuccessEnsemble, SuccessNetwo
 from reward_models.success_classifier.reward import SuccessReward
 from reward_models.vlm_rm.vlm_rm import VlmRm, VlmRmConfig
 from tests.unit.image_text_samples import ColourModel, small_open_clip
+from tests.unit.tower_samples import small_tower
 from tutelage_core.contract import CameraNeed
 from tutelage_core.types import Observation
 
@@ -57,6 +59,9 @@ IMPLEMENTATIONS: dict[str, Callable[[Path], RewardModel]] = {
     "vlm_rm of open_clip": lambda folder: VlmRm(
         OpenClipModel(small_open_clip(folder)),
         VlmRmConfig(goals=("a red cube",), baselines=("a table",), alpha=0.2),
+    ),
+    "vlm_rm of a twin tower": lambda folder: VlmRm(
+        TwinTower.load(small_tower(folder / "tower")), VlmRmConfig(cameras=("front", "wrist"))
     ),
     "success_classifier": success_classifier,
     "of LeRobot": lambda _: FromLeRobot(Redness(), "redness", {"front": CameraNeed(SIDE, SIDE)}),

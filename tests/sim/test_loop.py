@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from policies.hil_serl.transition import Step
 from sim.twin import Twin
 from tests.sim.test_learning_loop import MODEL
 from tutelage.drivers import ExpertDriver
-from tutelage.learning.judge import TruthJudge
+from tutelage.learning.judge import TruthJudge, Verdict
 from tutelage.learning.training_episode import STOPPED, run_training_episode
 from tutelage.learning.twin_actor import ActorSettings, actor_policy
 from tutelage.loop import EpisodeOptions, run_episode
@@ -83,3 +84,34 @@ def test_force_is_a_failure_that_training_does_not_look_beyond(contract, twin, g
     assert len(steps) == summary.steps < twin.step_limit
     assert [step.reward for step in steps] == [0.0] * len(steps)
     assert (steps[-1].terminated, steps[-1].truncated) == (True, False)
+
+
+class Risen:
+    """Knows the truth, and how high the hand is: its potential."""
+
+    def __init__(self, twin: Twin) -> None:
+        self._twin, self._truth, self.potential, self.seen = twin, TruthJudge(twin), 0.0, list[float]()
+
+    def restart(self, task: str) -> None:
+        self.task, self.seen = task, []
+
+    def judge(self, obs: Observation) -> Verdict:
+        self.potential = float(self._twin.points()["tcp"][2])
+        self.seen.append(self.potential)
+        return self._truth.judge(obs)
+
+
+def test_potential_shapes_every_step_and_ends_with_the_episode(contract, twin) -> None:
+    gate, expert, judge = make_gate(load_contract("twin")), ExpertDriver(twin, contract.safety, 0.0), Risen(twin)
+    policy = actor_policy(ActorSettings(model=MODEL), contract)
+    policy.reset("", 0)
+    maker = StepMaker(policy, StoredViews(policy, ViewsConfig(1), 0), "arm")
+    steps: list[Step] = []
+    summary = run_training_episode(twin, expert, gate, contract, maker, judge, 1, steps.append, discount=0.9)
+    assert summary.success
+    assert judge.task == twin.instruction
+    potentials = judge.seen
+    assert len(potentials) == len(steps) + 1
+    shaped = [0.9 * after - before for before, after in itertools.pairwise(potentials)]
+    np.testing.assert_allclose([step.reward for step in steps[:-1]], shaped[:-1], rtol=1e-5)
+    assert steps[-1].reward == pytest.approx(1.0 - potentials[-2], rel=1e-5)

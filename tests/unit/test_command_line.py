@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from policies.hil_serl.presets import preset
+from reward_models.serving.success_vote import VoteSettings
 from tutelage.cli.main import Command, parsed
+from tutelage.learning.judge import RewardChoice
 from tutelage.learning.settings import default_settings, hg_dagger_settings
 from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
+from tutelage.runs.score_episodes import GoldenConfig, ScoreEpisodesConfig
 from tutelage.runs.train_bc import TrainBcConfig
 from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
+from tutelage.runs.train_tower import TrainTowerConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
 
 pytestmark = pytest.mark.unit
@@ -55,10 +59,18 @@ def test_a_relative_s_numbers_can_be_changed_one_by_one() -> None:
         (["train", "success-classifier", "--datasets", "a", "c", "--output", "b"], TrainSuccessClassifierConfig),
         (["reward", "evaluate", "--datasets", "a", "c", "--models", "open_clip:b"], EvaluateRewardsConfig),
         (["reward", "evaluate", "--datasets", "a"], EvaluateRewardsConfig),
+        (["reward", "score", "--datasets", "a", "b", "--processes", "2"], ScoreEpisodesConfig),
+        (["reward", "golden", "--model", "vlm_rm:mine.yaml"], GoldenConfig),
+        (["train", "tower", "--output", "b", "--scenes.tasks", "PickCube", "OpenDoor"], TrainTowerConfig),
     ],
 )
 def test_verbs_of_two_words(arguments: list[str], kind: type[Command]) -> None:
     assert isinstance(parsed(arguments), kind)
+
+
+def test_reward_to_learn_from_is_named_with_its_shaping() -> None:
+    command = online("hil-serl", "--reward.model", "twin_tower", "--reward.shaping", "0.5", "--reward.votes.of", "4")
+    assert command.reward == RewardChoice("twin_tower", 0.5, VoteSettings(3, 4))
 
 
 def test_online_learning_without_a_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

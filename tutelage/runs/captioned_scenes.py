@@ -7,13 +7,10 @@ take turns, so that what is shown ends in every way. Only the moments that are k
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from hardware.safety.gate import make_gate
 from reward_models.image_text.captioned_frames import CaptionedFrames, joined, read_shard, write_shard
@@ -24,6 +21,7 @@ from tutelage.loop import start_gate
 from tutelage.runs.attempts import Kind, driver_of
 from tutelage_core.contract import RobotContract, load_contract, state_vectors
 from tutelage_core.errors import ConfigurationError, UnknownNameError
+from tutelage_core.parallel import each
 from tutelage_core.types import ImageArray, Observation, TaskStatus
 
 EPISODES_PER_SHARD = 20
@@ -88,17 +86,9 @@ def captioned_scenes(config: ScenesConfig, folder: Path, processes: int) -> Capt
     starts = range(0, config.episodes, EPISODES_PER_SHARD)
     shards = {(task, start): folder / f"{task}-{start:06d}.npz" for start in starts for task in config.tasks}
     jobs = [(config, path, task, start) for (task, start), path in shards.items() if not path.exists()]
-    if jobs:
-        context = multiprocessing.get_context("spawn")
-        bar = tqdm(total=len(shards), initial=len(shards) - len(jobs), desc="scenes", unit="shard", disable=None)
-        with bar, context.Pool(min(processes, len(jobs)), initializer=_one_thread) as pool:
-            for _ in pool.imap_unordered(_draw_shard, jobs):
-                bar.update()
+    for _ in each(_draw_shard, jobs, processes, title="scenes", unit="shard", done_before=len(shards) - len(jobs)):
+        pass
     return joined([read_shard(path) for path in shards.values()])
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 _TWINS: dict[tuple[str, str, str], Twin] = {}
