@@ -49,7 +49,11 @@ CATALOGUE: Mapping[int, Fault] = {
     14: Fault("malformed messages", "dropped by name, no node ends", {"crashes": 0, "unsafe_cmds": 0}),
     15: Fault("page or device gone while a hand drives", "paused, never back to the policy", {"t_detect_ms": 250}),
     16: Fault("stop in motion", "at rest, latched; nothing moves after the release", {"t_stop_ms": 200, "motions": 0}),
-    17: Fault("reward node hangs or gives NaN", "marked missing, skipped", missing="there is no reward node yet"),
+    17: Fault(
+        "reward node hangs or gives NaN",
+        "the episode goes on; marked missing, skipped",
+        {"cut_short": 0, "false_values": 0, "nan_learnt": 0},
+    ),
     18: Fault("contact with what no model knows", "the measured force stops the arm", {"pressing_n": 60}),
     19: Fault(
         "brought up and torn down 200 times",

@@ -57,7 +57,7 @@ def load(name: str) -> tuple[Brightness, float | None]:
 
 
 class Troubled(Brightness):
-    """Refuses one moment in seven, and answers nonsense to the next one; its process counts from its start."""
+    """Refuses the fifth moment and answers nonsense to the twelfth one; its process counts from its start."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -65,7 +65,7 @@ class Troubled(Brightness):
     def score(self, frames: Sequence[Observation], task: str) -> list[Score]:
         del task
         self.asked += 1
-        return super().score(frames, {2: "raise", 3: "lie"}.get(self.asked % 7, "look"))
+        return super().score(frames, {5: "raise", 12: "lie"}.get(self.asked, "look"))
 
 
 def make_brightness() -> Brightness:
