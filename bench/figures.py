@@ -35,6 +35,7 @@ TOPICS = (
     "hil_serl_graph",
     "hil_serl_graph_learning",
     "twin_tower",
+    "vlm_rm_learning",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

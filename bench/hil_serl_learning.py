@@ -191,11 +191,15 @@ def halfway(seed: int) -> dict[str, Any]:
 
 def learn(cell: Cell, seed: int) -> dict[str, Any]:
     """Train one run, or go on with it, evaluate it, and return what is known of it."""
+    return trained(configuration(cell, seed))
+
+
+def trained(config: TrainHilSerlConfig) -> dict[str, Any]:
+    """Train a run, or go on with it, evaluate it, and return what is known of it."""
     from tutelage.learning.training_log import LOG_FILE, read_log
     from tutelage.learning.training_rows import EpisodeRow, EvaluationRow
     from tutelage.runs.train_hil_serl import evaluate_run, train_hil_serl
 
-    config = configuration(cell, seed)
     log = config.output / LOG_FILE
     if not log.exists() or not any(isinstance(row, EvaluationRow) for row in read_log(log)):
         train_hil_serl(replace(config, resume=log.exists()))
@@ -204,7 +208,7 @@ def learn(cell: Cell, seed: int) -> dict[str, Any]:
     evaluation = next(row for row in reversed(rows) if isinstance(row, EvaluationRow))
     episodes = [row for row in rows if isinstance(row, EpisodeRow)]
     return {
-        "seed": seed,
+        "seed": config.seed,
         "successes": evaluation.successes,
         "episodes": evaluation.episodes,
         "steps_to_success": evaluation.mean_steps_to_success,

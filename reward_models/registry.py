@@ -11,6 +11,7 @@ from pathlib import Path
 from reward_models.golden import check_golden
 from reward_models.image_text.image_text_model import ImageTextModel
 from reward_models.image_text.open_clip_model import OpenClipModel
+from reward_models.image_text.tower_training import PART_DONE
 from reward_models.image_text.twin_tower import TwinTower, shipped_tower
 from reward_models.reward_model import RewardModel
 from reward_models.success_classifier.classifier import SuccessClassifier
@@ -23,6 +24,9 @@ from tutelage_core.sealed_folder import MANIFEST
 TOWER, CLIP = "twin_tower", "open_clip"
 TWIN_CAMERAS = ("front", "wrist")
 """The twin tower looks through both cameras that it learnt with."""
+
+DONE = (1.0 + PART_DONE) / 2.0
+"""What was asked has been done where it fits so well: half way between just before and after, as the tower learnt."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ def _open_clip(name: str, place: Path) -> Loaded:
 
 
 def _twin_tower(name: str, place: Path) -> Loaded:
-    return Loaded(name, VlmRm(TwinTower.load(place), VlmRmConfig(cameras=TWIN_CAMERAS)))
+    tower = TwinTower.load(place)
+    return Loaded(name, VlmRm(tower, VlmRmConfig(cameras=TWIN_CAMERAS)), tower.cosine_at(DONE))
 
 
 def _vlm_rm(name: str, place: Path) -> Loaded:

@@ -11,6 +11,7 @@ On disk, a sealed folder without pickle::
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,11 @@ class TwinTower:
         check_texts(texts)
         with torch.inference_mode():
             return self._network.read(self._sentences(list(texts))).numpy()
+
+    def cosine_at(self, probability: float) -> float:
+        """Return the cosine at which picture and sentence fit with this probability (0..1), as the head learnt it."""
+        logit = math.log(probability / (1.0 - probability))
+        return (logit - float(self._network.bias)) / float(self._network.log_scale.exp())
 
     @classmethod
     def load(cls, folder: Path) -> TwinTower:
