@@ -1,12 +1,13 @@
 """Policies that learn from the twin tower's reward alone: nobody tells them the ground truth.
 
 HIL-SERL as in `hil_serl_learning`, with demonstrations and a scripted person; success, and the potential that shapes
-the way to it, come from VLM-RM on the shipped twin tower and the sentence that was asked. The person is as fast as the
+the way to it, come from VLM-RM on the shipped twin tower and four sentences of the goal. The person is as fast as the
 expert. Ground truth is looked at for evaluation only.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,25 @@ RUNS = Path(__file__).resolve().parent.parent / "runs" / "bench_vlm_rm_learning"
 MINUTES = 15.0
 TASKS = {"close_drawer": "CloseDrawer", "close_door": "CloseDoor"}
 BOUND = 80.0
+GOALS = {
+    "CloseDrawer": (
+        "close the drawer",
+        "push the drawer shut",
+        "slide the open drawer back in",
+        "the drawer is closed all the way",
+    ),
+    "CloseDoor": (
+        "close the cabinet door",
+        "push the cabinet door shut",
+        "swing the open door shut",
+        "the cabinet door is closed all the way",
+    ),
+}
+"""Sentences of the goal, whatever words an episode was asked with: a threshold belongs to sentences."""
+
+THRESHOLD, VOTES, OF = 0.70, 5, 7
+"""When a drawer is shut. Chosen on CloseDrawer's demonstrations and 16 attempts that were made to fail: 16 of 23 successes
+were seen, and 3 of 13 failures taken for one, with the drawer nearly shut."""
 
 
 def _register(name: str, task: str) -> None:
@@ -73,8 +93,18 @@ def demonstrations(task: str) -> None:
     collect(CollectConfig(folder, task=task, episodes=count, extra_steps=learning.KEPT, processes=1))
 
 
+def reward_file(task: str) -> Path:
+    """Write the settings of a task's reward, and return the file."""
+    file = RUNS / f"{task}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    reward = {"cameras": ["front", "wrist"], "goals": list(GOALS[task])}
+    file.write_text(json.dumps({"model": "twin_tower", "threshold": THRESHOLD, "reward": reward}), encoding="utf-8")
+    return file
+
+
 def configuration(task: str, seed: int) -> TrainHilSerlConfig:
     """Return the settings of one run."""
+    from reward_models.serving.success_vote import VoteSettings
     from tutelage.learning.judge import RewardChoice
     from tutelage.learning.settings import coach
     from tutelage.runs.train_hil_serl import TrainHilSerlConfig
@@ -84,7 +114,7 @@ def configuration(task: str, seed: int) -> TrainHilSerlConfig:
         RUNS / task / f"seed-{seed}",
         RUNS / "demonstrations" / task,
         task=task,
-        reward=RewardChoice("twin_tower"),
+        reward=RewardChoice(f"vlm_rm:{reward_file(task)}", votes=VoteSettings(VOTES, OF)),
         person=replace(person, correction=replace(person.correction, gain=1.0)),
         seed=seed,
         steps=1_000_000,

@@ -70,3 +70,10 @@ def test_served_model_is_checked_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "t2" / "golden.json").write_bytes((tmp_path / "t" / "golden.json").read_bytes())
     with pytest.raises(CheckpointError):
         load_served(f"twin_tower:{tmp_path / 't2'}", golden=True)
+
+
+def test_shipped_tower_is_the_one_that_it_was() -> None:
+    model, threshold = load_served("twin_tower", golden=True)
+    assert set(model.spec.cameras) == {"front", "wrist"}
+    assert threshold is not None
+    assert 0.0 < threshold < 1.0
