@@ -41,7 +41,7 @@ GOALS = {
 """Sentences of the goal, whatever words an episode was asked with: a threshold belongs to sentences."""
 
 THRESHOLD, VOTES, OF = 0.70, 5, 7
-"""When a drawer is shut. Chosen on CloseDrawer's demonstrations and 16 attempts that were made to fail: 16 of 23 successes
+"""When it is shut. Chosen on CloseDrawer's demonstrations and 16 attempts that were made to fail: 16 of 23 successes
 were seen, and 3 of 13 failures taken for one, with the drawer nearly shut."""
 
 

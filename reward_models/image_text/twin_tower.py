@@ -30,6 +30,7 @@ from reward_models.image_text.tower_network import TowerNetwork, TowerShape, map
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.encoders.image import ImageEncoder, build_image_encoder, frozen_digest, shipped_trunks
 from tutelage_core.encoders.sentence import SentenceEncoder, sentence_encoder
+from tutelage_core.encoders.weights import weight_faults
 from tutelage_core.errors import CheckpointError, ConfigurationError
 from tutelage_core.sealed_folder import parse_json_object, read_sealed, seal_of, write_sealed
 from tutelage_core.types import ImageArray
@@ -85,14 +86,7 @@ class TwinTower:
                 )
         with torch.random.fork_rng(devices=[]):
             self._network = TowerNetwork(spec.shape, map_shapes(self._encoders))
-        own = self._network.state_dict()
-        faults = [f"'{name}' is missing" for name in own if name not in weights]
-        faults += [f"'{name}' is unknown" for name in weights if name not in own]
-        for name in own.keys() & weights.keys():
-            if own[name].shape != weights[name].shape:
-                faults.append(f"'{name}' has shape {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}")
-            elif not bool(torch.isfinite(weights[name]).all()):
-                faults.append(f"'{name}' is not finite")
+        faults = weight_faults(self._network.state_dict(), weights)
         if faults:
             raise ConfigurationError("twin tower: weights do not fit: " + "; ".join(faults[:_LISTED]))
         self._network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

@@ -34,6 +34,7 @@ from reward_models.success_classifier.model import (
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.contract import CameraNeed, RobotContract
 from tutelage_core.encoders.image import ImageEncoder, frozen_digest
+from tutelage_core.encoders.weights import weight_faults
 from tutelage_core.episodes.feature_cache import weights_sha256
 from tutelage_core.errors import CheckpointError, ConfigurationError, ContractMismatchError
 from tutelage_core.sealed_folder import parse_json_object, read_sealed, write_sealed
@@ -99,7 +100,7 @@ class SuccessClassifier:
         shape = map_shape(spec.model, spec.cameras, self._trunk)
         with torch.random.fork_rng(devices=[]):
             self._ensemble = SuccessEnsemble(SuccessNetwork(spec.model, shape) for _ in range(spec.members))
-        faults = _faults(self._ensemble.state_dict(), weights)
+        faults = weight_faults(self._ensemble.state_dict(), weights)
         if faults:
             raise ConfigurationError("success classifier: weights do not fit the spec: " + "; ".join(faults[:_LISTED]))
         self._ensemble.load_state_dict(weights)
@@ -220,17 +221,6 @@ class SuccessClassifier:
 def trunk_digest(trunk: ImageEncoder) -> str:
     """Return the SHA-256 that stands for a trunk's weights; of a built-in one it is that of the weights themselves."""
     return frozen_digest(trunk) or weights_sha256(cast("nn.Module", trunk))
-
-
-def _faults(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    faults = [f"'{name}' is missing" for name in own if name not in given]
-    faults += [f"'{name}' is unknown" for name in given if name not in own]
-    for name in own.keys() & given.keys():
-        if own[name].shape != given[name].shape:
-            faults.append(f"'{name}' has shape {tuple(given[name].shape)}, expected {tuple(own[name].shape)}")
-        elif not bool(torch.isfinite(given[name]).all()):
-            faults.append(f"'{name}' is not finite")
-    return faults
 
 
 def _checked(images: Mapping[str, ImageArray], name: str, need: CameraNeed) -> ImageArray:

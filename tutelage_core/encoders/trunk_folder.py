@@ -23,6 +23,7 @@ from torch import Tensor
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.encoders.image import TRUNK_SPEC
 from tutelage_core.encoders.trunk import TrunkEncoder, TrunkNetwork, TrunkShape
+from tutelage_core.encoders.weights import weight_faults
 from tutelage_core.errors import CheckpointError, ConfigurationError
 from tutelage_core.sealed_folder import parse_json_object, read_sealed, write_sealed
 
@@ -103,18 +104,8 @@ def load_trunk(folder: Path, height: int, width: int, name: str) -> TrunkEncoder
     with torch.random.fork_rng(devices=[]):
         network = TrunkNetwork(spec.shape)
     own = network.state_dict()
-    faults = [f"'{n}' is missing" for n in own if n not in stored]
-    faults += [f"'{n}' is unknown" for n in stored if n not in own]
-    for tensor_name, tensor in own.items():
-        got = stored.get(tensor_name)
-        if got is None:
-            continue
-        if got.shape != tensor.shape:
-            faults.append(f"'{tensor_name}' has shape {tuple(got.shape)}, expected {tuple(tensor.shape)}")
-        elif not bool(torch.isfinite(got).all()):
-            faults.append(f"'{tensor_name}' is not finite")
-        else:
-            tensor.copy_(got)
+    faults = weight_faults(own, stored)
     if faults:
         raise CheckpointError(f"{folder / WEIGHTS}: weights do not fit {SPEC}: " + "; ".join(faults[:8]))
+    network.load_state_dict({tensor_name: tensor.float() for tensor_name, tensor in stored.items()})
     return TrunkEncoder(name, network, height, width, hashlib.sha256(files[WEIGHTS]).hexdigest())
