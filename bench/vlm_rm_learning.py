@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 
 RUNS = Path(__file__).resolve().parent.parent / "runs" / "bench_vlm_rm_learning"
-MINUTES = 15.0
+MINUTES = 30.0
 TASKS = {"close_drawer": "CloseDrawer", "close_door": "CloseDoor"}
 BOUND = 80.0
 GOALS = {
