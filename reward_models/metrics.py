@@ -179,3 +179,24 @@ def _correlation(one: Values, two: Values) -> float:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
+
+
+def best_threshold(rewards: ArrayLike, successes: ArrayLike) -> float:
+    """Return the reward from which on success is told with the best balanced accuracy; the largest if several are.
+
+    Args:
+        rewards: shape (n,); NaN is left out.
+        successes: ground truth, 0 or 1, shape (n,).
+
+    Returns:
+        One of the rewards; NaN without a success or without anything else.
+    """
+    values, truth = _both(rewards, successes)
+    done = truth > 0.5
+    if done.all() or not done.any():
+        return math.nan
+    order = np.argsort(-values, kind="stable")
+    seen = np.cumsum(done[order]) / done.sum()
+    false = np.cumsum(~done[order]) / (~done).sum()
+    ends = np.append(np.flatnonzero(np.diff(values[order])), len(order) - 1)  # equal rewards fall on one side
+    return float(values[order[ends[int(np.argmax((seen - false)[ends]))]]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 from reward_models.golden import check_golden
 from reward_models.image_text.image_text_model import ImageTextModel
 from reward_models.image_text.open_clip_model import OpenClipModel
-from reward_models.image_text.tower_training import PART_DONE
 from reward_models.image_text.twin_tower import TwinTower, shipped_tower
 from reward_models.reward_model import RewardModel
 from reward_models.success_classifier.classifier import SuccessClassifier
@@ -24,9 +24,6 @@ from tutelage_core.sealed_folder import MANIFEST
 TOWER, CLIP = "twin_tower", "open_clip"
 TWIN_CAMERAS = ("front", "wrist")
 """The twin tower looks through both cameras that it learnt with."""
-
-DONE = (1.0 + PART_DONE) / 2.0
-"""What was asked has been done where it fits so well: half way between just before and after, as the tower learnt."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,9 @@ def _open_clip(name: str, place: Path) -> Loaded:
 
 def _twin_tower(name: str, place: Path) -> Loaded:
     tower = TwinTower.load(place)
-    return Loaded(name, VlmRm(tower, VlmRmConfig(cameras=TWIN_CAMERAS)), tower.cosine_at(DONE))
+    return Loaded(
+        name, VlmRm(tower, VlmRmConfig(cameras=TWIN_CAMERAS)), None if math.isnan(tower.spec.done) else tower.spec.done
+    )
 
 
 def _vlm_rm(name: str, place: Path) -> Loaded:

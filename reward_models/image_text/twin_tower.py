@@ -52,11 +52,13 @@ class TowerSpec:
         shape: of the network.
         encoders: SHA-256 of each trunk's weights, empty for those that a version pins.
         sentences: SHA-256 of the sentence encoder.
+        done: what was asked counts as done from this cosine on, the mean over all cameras; NaN where that is not known.
     """
 
     shape: TowerShape
     encoders: tuple[str, ...]
     sentences: str
+    done: float = math.nan
 
 
 class TwinTower:
@@ -128,11 +130,6 @@ class TwinTower:
         with torch.inference_mode():
             return self._network.read(self._sentences(list(texts))).numpy()
 
-    def cosine_at(self, probability: float) -> float:
-        """Return the cosine at which picture and sentence fit with this probability (0..1), as the head learnt it."""
-        logit = math.log(probability / (1.0 - probability))
-        return (logit - float(self._network.bias)) / float(self._network.log_scale.exp())
-
     @classmethod
     def load(cls, folder: Path) -> TwinTower:
         """Read and verify a tower's folder.
@@ -152,7 +149,15 @@ class TwinTower:
             raise CheckpointError(f"{folder}: {error}") from error
 
 
-def save_tower(folder: Path, shape: TowerShape, weights: Mapping[str, Tensor], *, created_by: str, card: str) -> None:
+def save_tower(
+    folder: Path,
+    shape: TowerShape,
+    weights: Mapping[str, Tensor],
+    *,
+    created_by: str,
+    card: str,
+    done: float = math.nan,
+) -> None:
     """Write a tower's folder, atomically, in half precision; an older one of the same name is replaced.
 
     Raises:
@@ -164,7 +169,7 @@ def save_tower(folder: Path, shape: TowerShape, weights: Mapping[str, Tensor], *
         if not bool(torch.isfinite(halves[name]).all()):
             raise CheckpointError(f"{folder}: not saved: tensor '{name}' is not finite in half precision")
     digests = tuple(frozen_digest(encoder) for encoder in tower_encoders(shape).values())
-    spec = TowerSpec(shape, digests, sentence_encoder().sha256)
+    spec = TowerSpec(shape, digests, sentence_encoder().sha256, done)
     files = {
         WEIGHTS: save_safetensors(halves),
         SPEC: json.dumps(to_mapping(spec), indent=2).encode(),

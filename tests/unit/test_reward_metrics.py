@@ -98,3 +98,12 @@ def test_swap_margin_is_against_the_best_of_the_other_sentences() -> None:
 def test_progress_error_is_the_mean_of_what_is_known() -> None:
     assert metrics.progress_error([0.0, 0.5, NAN], [0.5, 0.25, 1.0]) == pytest.approx(0.375)
     assert math.isnan(metrics.progress_error([NAN], [1.0]))
+
+
+def test_best_threshold_parts_successes_from_the_rest() -> None:
+    assert metrics.best_threshold([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]) == 0.8
+    # at 0.7: 2 of 3 seen, 0 of 2 false; at 0.4: 3 of 3 seen, 1 of 2 false
+    assert metrics.best_threshold([0.9, 0.7, 0.5, 0.4, 0.1], [1, 1, 0, 1, 0]) == 0.7
+    assert metrics.best_threshold([0.5, 0.5, 0.5, NAN], [1, 0, 1, 0]) == 0.5, "equal rewards cannot be parted"
+    assert math.isnan(metrics.best_threshold([0.1, 0.9], [1, 1]))
+    assert math.isnan(metrics.best_threshold([], []))

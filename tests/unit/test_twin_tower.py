@@ -177,12 +177,6 @@ def test_other_encoders_than_it_learnt_with_are_refused(tmp_path: Path) -> None:
         tower_encoders(replace(SMALL, encoders=("compact",)))
 
 
-def test_probability_that_it_learnt_is_found_again_as_a_cosine(tmp_path: Path) -> None:
-    tower = TwinTower.load(small_tower(tmp_path / "t"))
-    cosine = torch.tensor(tower.cosine_at(0.8))
-    assert torch.sigmoid(tower._network.logits(cosine)).item() == pytest.approx(0.8)
-
-
 def test_shape_is_in_the_folder(tmp_path: Path) -> None:
     assert json.loads((small_tower(tmp_path / "t") / SPEC).read_text())["shape"]["encoders"] == ["twin_trunk"]
 

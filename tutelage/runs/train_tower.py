@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from tutelage_core.versions import versions
 CREATED_BY = "tutelage train tower"
 TOWER_FOLDER = "tower"
 LOG = "metrics.jsonl"
+THRESHOLD = "threshold"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def train(config: TrainTowerConfig) -> Path:
     held_out = frames.chosen(training.held_out)
     scores = look(TwinTower.load(folder), held_out) if len(held_out) else {}
     card = _card(config, frames, scores, training.total_steps, seconds)
-    save_tower(folder, config.tower.shape, training.averaged(), created_by=CREATED_BY, card=card)
+    done = scores.get(THRESHOLD, math.nan)
+    save_tower(folder, config.tower.shape, training.averaged(), created_by=CREATED_BY, card=card, done=done)
     return folder
 
 
@@ -121,6 +124,10 @@ def look(tower: TwinTower, frames: CaptionedFrames) -> dict[str, float]:
     for number, kind in enumerate(frames.kinds):
         own = frames.tasks == number
         found[f"auroc_{kind}"] = metrics.auroc(fits[own], frames.success[own].astype(np.float64))
+    if frames.success.any() and not frames.success.all():
+        success = frames.success.astype(np.float64)
+        found[THRESHOLD] = metrics.best_threshold(fits, success)
+        found["balanced_accuracy"] = metrics.confusion(fits, success, found[THRESHOLD]).balanced_accuracy
     return found
 
 
