@@ -41,6 +41,11 @@ class VoteSettings:
         if min(self.fastest_m_s, self.largest_force_n) < 0.0 or not 0.0 <= self.gripper_low <= self.gripper_high <= 1.0:
             raise ConfigurationError(f"success vote: limits must not be negative and the gripper in 0..1, got {self}")
 
+    @property
+    def looks_at_arm(self) -> bool:
+        """Whether the arm's state has a say."""
+        return max(self.fastest_m_s, self.largest_force_n) > 0.0 or (self.gripper_low, self.gripper_high) != (0.0, 1.0)
+
 
 class SuccessVote:
     """Counts the moments of an episode. One that was not scored is none that looks like success."""
@@ -71,8 +76,7 @@ class SuccessVote:
     def objection(self, state: ArmState | None) -> str:
         """Return what in the arm's state speaks against success, empty if nothing does."""
         limits = self._settings
-        looks = limits.fastest_m_s > 0.0 or limits.largest_force_n > 0.0
-        if not looks and (limits.gripper_low, limits.gripper_high) == (0.0, 1.0):
+        if not limits.looks_at_arm:
             return ""
         if state is None:
             return "nothing is known of the arm"

@@ -76,6 +76,11 @@ def test_model_that_can_never_say_success_is_refused() -> None:
     RewardJudge(Brightness(), replace(TWICE, threshold=0.9), None, shaping=1.0)
 
 
+def test_votes_of_the_arm_s_state_are_refused_rather_than_never_given() -> None:
+    with pytest.raises(ConfigurationError, match="cannot depend on the arm's speed"):
+        RewardJudge(Brightness(), replace(TWICE, fastest_m_s=0.1), 0.5, shaping=1.0)
+
+
 def test_judge_is_found_by_name_and_must_see_what_the_robot_sees() -> None:
     contract = load_contract("twin")
     assert load_judge("", contract, RewardChoice()) is None

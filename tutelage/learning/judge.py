@@ -129,11 +129,15 @@ class RewardJudge:
             shaping: its reward times this is the potential; 0 shapes nothing.
 
         Raises:
-            ConfigurationError: it gives nothing that could look like success.
+            ConfigurationError: it gives nothing that could look like success, or the arm's state is to have a say.
         """
         if threshold is None and votes.threshold is None and not model.spec.has_success:
             raise ConfigurationError(
                 f"reward model '{model.spec.name}' has no threshold: say from which reward on the task is done"
+            )
+        if votes.looks_at_arm:
+            raise ConfigurationError(
+                "learning from a reward model in the loop: votes cannot depend on the arm's speed, force or gripper here"
             )
         self._model, self._vote, self._shaping = model, SuccessVote(votes, threshold), shaping
         self._task, self._history = "", deque[Observation](maxlen=HISTORY)
