@@ -137,7 +137,7 @@ class RewardJudge:
             )
         if votes.looks_at_arm:
             raise ConfigurationError(
-                "learning from a reward model in the loop: votes cannot depend on the arm's speed, force or gripper here"
+                "learning from a reward model: votes cannot depend on the arm's speed, force or gripper in the loop"
             )
         self._model, self._vote, self._shaping = model, SuccessVote(votes, threshold), shaping
         self._task, self._history = "", deque[Observation](maxlen=HISTORY)
