@@ -173,8 +173,9 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
         self._consider(self._assembler.add_state(state))
 
     def _on_session(self, message: ti.SessionState) -> None:
+        begins = bool(message.episode) and message.episode != self._episode  # two in a row may bear the same name
         self._episode, self._task = message.episode, message.task
-        if message.episode and message.episode != self._last_episode:
+        if begins:
             self._last_episode = message.episode
             self._history.clear()
             self._due_ns = dict.fromkeys(self._models, 0)
