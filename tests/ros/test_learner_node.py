@@ -115,6 +115,9 @@ def test_episode_waits_for_a_learner_and_a_person_may_break_that_off(operator, r
         episode(operator, 2)  # this one's steps are for the learner that is gone
     with node(domain, "learner_node", learner_parameters(run)) as first:
         first.wait_until_ready()
+        others = heard.words[-1].run
+        # the actor must have heard it too, else it has no reason to wait: it says its word twice a second
+        operator.wait(lambda: others not in {w.run for w in heard.words[-3:]}, "words of the first learner")
         waiting = begin(operator, 3)
         state = operator.wait_for_state("RESETTING", "for the learner of run")
         assert re.search(r"holds \d+ steps", state.reason)
