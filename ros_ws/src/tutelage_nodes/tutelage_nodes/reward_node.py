@@ -34,6 +34,9 @@ from tutelage_nodes.score_desk import ScoreDesk
 
 KEPT_STATES = 256
 
+EARLY = 32
+"""Observations that are kept until it is known whether an episode has begun with them."""
+
 
 @dataclass(frozen=True)
 class RewardNodeParameters:
@@ -112,7 +115,9 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
         self._load(contract)
         self._states: deque[ArmState] = deque(maxlen=KEPT_STATES)
         self._history: deque[Observation] = deque(maxlen=p.history)
+        self._early: deque[Observation] = deque(maxlen=EARLY)
         self._episode = self._task = self._last_episode = ""
+        self._begin_ns = self._end_ns = -1
         self._due_ns = dict.fromkeys(models, 0)
         self._statuses: dict[str, str] = {}
         cameras = {name: None for scorer in self._scorers if scorer.ready for name in scorer.ready.spec.cameras}
@@ -174,18 +179,31 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
 
     def _on_session(self, message: ti.SessionState) -> None:
         begins = bool(message.episode) and message.episode != self._episode  # two in a row may bear the same name
-        self._episode, self._task = message.episode, message.task
+        stamp_ns = convert.to_ns(message.header.stamp)
+        if self._episode and not message.episode:
+            self._end_ns = stamp_ns
+        self._episode = message.episode
         if begins:
-            self._last_episode = message.episode
+            self._last_episode, self._task, self._begin_ns = message.episode, message.task, stamp_ns
             self._history.clear()
             self._due_ns = dict.fromkeys(self._models, 0)
             for vote in self._votes.values():
                 vote.restart()
             if self._ensemble is not None:
                 self._ensemble.restart()
+            early, self._early = list(self._early), deque(maxlen=EARLY)
+            for observation in early:
+                self._consider(observation)
 
     def _consider(self, observation: Observation | None) -> None:
-        if observation is None or not self._episode or not self._task.strip():
+        """Ask about an observation of an episode; pictures may come before the word that it has begun, or has ended."""
+        if observation is None:
+            return
+        ended = not self._episode and observation.stamp_ns > self._end_ns
+        if not self._last_episode or ended:
+            self._early.append(observation)
+            return
+        if observation.stamp_ns < self._begin_ns or not self._task.strip():
             return
         self._history.append(observation)
         gap_ns = round(NS_PER_S / self.params.rate_hz) if self.params.rate_hz else 0
@@ -194,7 +212,7 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
                 continue
             self._due_ns[scorer.name] = observation.stamp_ns + gap_ns
             whole = scorer.ready.spec.whole_episodes
-            scorer.ask(tuple(self._history) if whole else (observation,), self._task, self._episode)
+            scorer.ask(tuple(self._history) if whole else (observation,), self._task, self._last_episode)
 
     def _on_answer(self, answer: Answer) -> None:
         """Take an answer in whatever thread it comes; it is published in the node's own."""
