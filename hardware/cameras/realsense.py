@@ -68,7 +68,7 @@ class RealSenseCamera:
         self._syncer: Any = None
         self._align: Any = None
         self._streaming: list[Any] = []
-        self._sequence, self._to_drop, self._playing = -1, 0, False
+        self._sequence, self._to_drop, self._playing, self._over = -1, 0, False, False
         self._number: int | None = None
         self._intrinsics: Intrinsics | None = None
         self._crop = Crop.middle(options.width, options.height, contract.width, contract.height)
@@ -82,7 +82,7 @@ class RealSenseCamera:
             self._device = find_device(self._rs, self._options, self._find_devices)
             self._align = self._rs.align(self._rs.stream.color)
             self._device_clock.restart()
-            self._sequence, self._to_drop = -1, self._options.warm_up_frames
+            self._sequence, self._to_drop, self._over = -1, self._options.warm_up_frames, False
             self._stream()
         except (CameraError, RuntimeError) as error:
             self.stop()
@@ -101,6 +101,8 @@ class RealSenseCamera:
         """Return the next frame; its stamp is the device's own, brought onto the clock."""
         if self._device is None:
             raise CameraError(f"camera {self._name}: not started")
+        if self._over:
+            raise self._ended()  # a frame may still come out of the syncer: the end that was told stays the end
         try:
             return self._read(self._steady.now_ns() + round(timeout_s * NS_PER_S))
         except RuntimeError as error:  # librealsense's own
@@ -186,12 +188,16 @@ class RealSenseCamera:
 
     def _begin_again(self) -> None:
         if not self._options.loop:
-            raise CameraEndedError(
-                f"camera {self._name}: {self._describe()} has ended; set its option loop, or start the camera again"
-            )
+            self._over = True
+            raise self._ended()
         self._close_sensors()
         self._device_clock.restart()
         self._stream()
+
+    def _ended(self) -> CameraEndedError:
+        return CameraEndedError(
+            f"camera {self._name}: {self._describe()} has ended; set its option loop, or start the camera again"
+        )
 
     def _close_sensors(self) -> None:
         for sensor in self._streaming:
