@@ -34,6 +34,9 @@ from tutelage_nodes.score_desk import ScoreDesk
 
 KEPT_STATES = 256
 
+BACKLOG = 100
+"""Messages that may wait for this node in lock-step: nothing waits for it."""
+
 EARLY = 32
 """Observations that are kept until it is known whether an episode has begun with them."""
 
@@ -123,10 +126,10 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
         cameras = {name: None for scorer in self._scorers if scorer.ready for name in scorer.ready.spec.cameras}
         self._assembler = ObservationAssembler(cameras, contract.state_keys, round(p.sync_tolerance_s * NS_PER_S))
         self._publisher = self.create_publisher(ti.Reward, topics.REWARD, topics.reliable(100))
-        quality = topics.reliable() if p.reliable_images else topics.newest()
+        quality = topics.reliable(BACKLOG) if p.reliable_images else topics.newest()
         for camera in cameras:
             self.create_subscription(Image, topics.camera_image(camera), partial(self._on_image, camera), quality)
-        self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable())
+        self.create_subscription(ti.ArmState, topics.ARM_STATE, self._on_state, topics.reliable(BACKLOG))
         self.create_subscription(ti.SessionState, topics.SESSION_STATE, self._on_session, topics.latched())
         self._desk = ScoreDesk(self, models, partial(load_served, golden=p.golden), Path(p.folder))
 
