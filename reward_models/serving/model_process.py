@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,12 +95,21 @@ class ModelProcess:
         if self._process is None:
             return _failed(frames, ScoreStatus.UNAVAILABLE, "the model's process has ended, and is not started yet")
         assert self._pipe is not None
+        begun_ns = self._clock.now_ns()
+        # who hangs reads nothing, and a question that does not fit into the pipe would wait for it for ever
+        late = threading.Timer(limit_s, self._process.kill)
+        late.start()
         try:
             self._pipe.send((list(frames), task))
         except (OSError, ValueError) as error:
+            late.cancel()
             self.end()
+            if self._clock.now_ns() - begun_ns >= limit_s * NS_PER_S:
+                return _failed(frames, ScoreStatus.TIMEOUT, f"the question was not read within {limit_s:g} s")
             return _failed(frames, ScoreStatus.UNAVAILABLE, f"the model's process has died: {error}")
-        kind, said = self._receive(limit_s)
+        finally:
+            late.cancel()
+        kind, said = self._receive(limit_s, (self._clock.now_ns() - begun_ns) / NS_PER_S)
         if kind == "scores":
             complaint = _complaint(said, len(frames))
             if not complaint:
@@ -135,11 +145,11 @@ class ModelProcess:
             process.join(_ENDING_S)
             process.close()
 
-    def _receive(self, limit_s: float) -> tuple[str, Any]:
+    def _receive(self, limit_s: float, spent_s: float = 0.0) -> tuple[str, Any]:
         """Return what the process says: a kind and what belongs to it; `late` or `died` if it says nothing."""
         assert self._pipe is not None
         assert self._process is not None
-        end_ns = self._clock.now_ns() + round(limit_s * NS_PER_S)
+        end_ns = self._clock.now_ns() + round((limit_s - spent_s) * NS_PER_S)
         while True:
             left_s = (end_ns - self._clock.now_ns()) / NS_PER_S
             try:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from served_models import frame, load
@@ -18,6 +19,7 @@ from reward_models.serving.model_process import ModelProcess
 from reward_models.serving.scorer import Answer, Scorer, ScorerSettings
 from tutelage_core.clock import ManualClock
 from tutelage_core.errors import ConfigurationError, TutelageError
+from tutelage_core.types import Observation
 
 pytestmark = pytest.mark.unit
 
@@ -80,6 +82,16 @@ def test_question_that_the_model_refuses_does_not_end_it(model: ModelProcess) ->
 def test_killed_process_is_noticed(model: ModelProcess) -> None:
     os.kill(model.pid, signal.SIGKILL)
     assert one(model.ask([frame(255)], "look", LIMIT_S)).status is ScoreStatus.UNAVAILABLE
+
+
+def test_question_that_nobody_reads_costs_no_more_than_the_deadline(model: ModelProcess) -> None:
+    large = [Observation(n, {"front": np.zeros((512, 512, 3), np.uint8)}, {}) for n in range(8)]
+    assert all(score.valid for score in model.ask(large, "look", LIMIT_S))
+    os.kill(model.pid, signal.SIGSTOP)
+    scores = model.ask(large, "look", 0.3)
+    assert {score.status for score in scores} == {ScoreStatus.TIMEOUT}
+    assert "not read within 0.3 s" in scores[0].message
+    assert not model.runs
 
 
 @pytest.mark.parametrize(

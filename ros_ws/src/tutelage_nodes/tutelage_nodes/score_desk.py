@@ -107,6 +107,9 @@ class ScoreDesk:
             bad = next((score for score in scores if not score.valid), None)
             result.status = (ScoreStatus.OK if bad is None else bad.status).value
             result.message = "" if bad is None else bad.message
+            if len(scores) < len(frames):  # cancelled, or the node ends
+                result.status = ScoreStatus.DROPPED.value
+                result.message = f"it was broken off after {len(scores)} of {len(frames)} frames"
         except (TutelageError, OSError) as error:
             result.message = str(error)
         finally:
