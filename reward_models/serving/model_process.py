@@ -76,7 +76,10 @@ class ModelProcess:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.name, self._load), daemon=True)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         process.start()
+        # multiprocessing lets SIGINT and SIGTERM through again, whoever had blocked them
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         self._process, self._pipe = process, ours
         self.starts += 1

@@ -107,6 +107,8 @@ def test_recorded_episode_is_scored_and_what_cannot_be_is_told(
         assert (result.valid, len(result.rewards)) == (False, 0)
         assert "two" in result.message
         assert ask(episode="one", model="nobody") is None
+        assert rewards.end() == 0, "SIGINT ends it between two callbacks, its models included"
+        assert "Traceback" not in rewards.output
 
 
 @pytest.mark.parametrize(
