@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hardware.arms import franka_checks as checks
-from hardware.arms.franka_control import FrankaControl, errors_in, pose_of
+from hardware.arms.franka_control import FrankaControl, errors_in, in_thread_of_its_own, pose_of
 from hardware.arms.franka_gripper import FrankaGripper
 from hardware.arms.franka_options import FrankaOptions
 from hardware.safety.robot_model import RobotModel
@@ -192,7 +192,7 @@ class FrankaArm:
     def _open(self, kind: Any, versions: checks.FrankaVersions, arguments: dict[str, Any] | None = None) -> Any:
         franky, host = self._franky, self._options.host
         try:
-            return kind(host, **(arguments or {}))
+            return in_thread_of_its_own(lambda: kind(host, **(arguments or {})))
         except franky.IncompatibleVersionException as error:
             raise ArmError(checks.explain_mismatch(str(error), versions)) from error
         except franky.RealtimeException as error:

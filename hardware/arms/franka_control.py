@@ -6,8 +6,11 @@ newest state every 5 ms and moves the reference; when it is late, the arm waits 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +57,17 @@ def errors_in(franky: Any) -> tuple[type[Exception], ...]:
     """Return what calls of the package raise when the robot refuses or is gone."""
     known = ("CommandException", "ControlException", "NetworkException", "Exception")
     return (RuntimeError, *(getattr(franky, name) for name in known))
+
+
+def in_thread_of_its_own(call: Callable[[], Any]) -> Any:
+    """Return what `call` returns, or raise what it raises, from a thread that ends with it.
+
+    libfranka's `Robot` makes the thread that connects real-time at the highest priority, where it may, and each thread
+    and process that is started from there inherits that: a node, or all nodes of a graph, that nothing can interrupt.
+    Only the thread of the torques needs it.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
 
 
 class FrankaControl:
@@ -137,9 +151,9 @@ class FrankaControl:
                 self._ramp.rest(pose_of(state.O_T_EE))
                 motion.set_reference(self._franky.CartesianReference(state.O_T_EE))
                 # the rate limiter and the low-pass at 100 Hz are libfranka's own, on top of `torque_step_nm`
-                self._robot.move(motion, asynchronous=True, limit_rate=True)
+                self._move(motion)
                 self._await_motion()
-            except self._errors as error:
+            except (*self._errors, OSError) as error:
                 raise ArmError(f"the Franka robot refuses control: {error}") from error
             self._motion, self._fault = motion, ""
 
@@ -196,9 +210,9 @@ class FrankaControl:
             return
         try:
             # ramps the torques into pure damping and ends the motion when the arm rests; the robot then holds by itself
-            self._robot.move(self._franky.TorqueStopMotion(), asynchronous=True, limit_rate=True)
+            self._move(self._franky.TorqueStopMotion())
             self._robot.join_motion(STOP_TIMEOUT_S)
-        except self._errors as error:
+        except (*self._errors, OSError) as error:
             self._fault = str(error)  # the motion was over already, by a reflex or with the connection
 
     def _tracking(self, joint_positions: FloatArray) -> Any:
@@ -221,6 +235,17 @@ class FrankaControl:
             )
         )
         return motion
+
+    def _move(self, motion: Any) -> None:
+        """Start a motion. The thread of the torques begins with the first one, and inherits its starter's priority."""
+
+        def start() -> None:
+            if self._options.realtime == "enforce":
+                highest = os.sched_get_priority_max(os.SCHED_FIFO)
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(highest))
+            self._robot.move(motion, asynchronous=True, limit_rate=True)
+
+        in_thread_of_its_own(start)
 
     def _await_motion(self) -> None:
         """Return once the robot says that it moves; franky asks for it from a thread of its own."""

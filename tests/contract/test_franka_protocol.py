@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import struct
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,6 +237,34 @@ def test_real_time_is_enforced_unless_it_is_ignored_by_name(world: ServedWorld) 
         assert "realtime: ignore" in str(error)  # noqa: PT017  # a machine with a real-time kernel raises nothing
     finally:
         arm.disconnect()
+
+
+def real_time_threads() -> list[int]:
+    """Return the ids of this process's threads that are real-time."""
+    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+    return [thread for thread in threads if os.sched_getscheduler(thread) == os.SCHED_FIFO]
+
+
+@pytest.mark.parametrize(("realtime", "count"), [("ignore", 0), ("enforce", 1)])
+def test_real_time_is_the_thread_of_the_torques_and_no_other(
+    world: ServedWorld, monkeypatch: pytest.MonkeyPatch, realtime: str, count: int
+) -> None:
+    """Otherwise each process that this one starts is real-time too, and waits for nobody."""
+    if os.geteuid() != 0 and resource.getrlimit(resource.RLIMIT_RTPRIO)[0] == 0:
+        pytest.skip("this user may not make threads real-time")
+    arm = franka_arm(world.host, realtime=realtime)
+    monkeypatch.setattr(arm, "_realtime", lambda franky: {"realtime_config": franky.RealtimeConfig.Ignore})
+    arm.connect()
+    try:
+        for _ in range(2):
+            assert len(real_time_threads()) == count
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER, "who connects stays what it was"
+            world.abort(CARTESIAN_REFLEX)
+            until_stopped(arm)
+            arm.recover()
+    finally:
+        arm.disconnect()
+    assert not real_time_threads()
 
 
 def test_end_effector_of_another_mass_is_refused_at_connect(world: ServedWorld) -> None:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from running_graph import OWN_TRANSPORT
 
 from policies.bc.config import BcModelConfig
 from policies.bc.model import BcNetwork
 from policies.bc.normalisation import Normalisation
 from policies.bc.policy import BcPolicy, make_spec
 from tutelage_core.contract import CameraNeed
-
-os.environ[OWN_TRANSPORT] = "UDPv4"
-"""Of this process, not of its nodes. Tests kill nodes, and a node that dies with a lock of shared memory in its hands
-stops whoever sends to it next: a test runner that stands still in native code cannot even say so."""
 
 FIRST_DOMAIN, LAST_DOMAIN = 10, 100  # higher ones use ports that the system hands out too
 

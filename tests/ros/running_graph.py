@@ -19,14 +19,10 @@ from tutelage.launch.runner import LaunchRunner
 
 CLIENT_LIMIT_S = 60
 
-OWN_TRANSPORT = "FASTDDS_BUILTIN_TRANSPORTS"
-"""Environment variable of the test runner's own transport; see `graph_fixtures`."""
-
 
 def test_environment(domain: int) -> dict[str, str]:
     """Return the environment of a graph in ROS domain `domain`."""
-    own = {name: value for name, value in os.environ.items() if name != OWN_TRANSPORT}
-    return graph_environment({**own, "ROS_DOMAIN_ID": str(domain)})
+    return graph_environment({**os.environ, "ROS_DOMAIN_ID": str(domain)})
 
 
 @dataclass
@@ -65,6 +61,8 @@ class Graph:
 @contextmanager
 def launched(domain: int, arguments: Mapping[str, str], black_box: Path | None = None) -> Iterator[Graph]:
     """Bring the graph up with launch `arguments`, and down at the end. Stops seal what happened in `black_box`."""
+    # nodes inherit it, and with every process of a graph real-time nothing else runs: not even what would end it
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER, "an earlier test has made this process real-time"
     environment = test_environment(domain)
     output = io.StringIO()
     file = packages.package_share("tutelage_bringup", environment) / "launch" / "tutelage.launch.yaml"
