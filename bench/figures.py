@@ -34,6 +34,7 @@ TOPICS = (
     "hil_serl_views",
     "hil_serl_graph",
     "hil_serl_graph_learning",
+    "open_clip_backends",
     "twin_tower",
     "vlm_rm_learning",
 )

@@ -106,16 +106,17 @@ def outcomes(_: Settings) -> Mapping[str, Measurement]:
 
 
 def rows_in(split: str) -> list[dict[str, object]]:
-    """Return the tower's rows of the table in rooms of a split, one for each task; those that are there are kept."""
+    """Return the shipped tower's rows of the table in rooms of a split, one for each task; those there are are kept."""
     import torch
 
+    from reward_models.image_text.twin_tower import TwinTower, shipped_tower
     from reward_models.registry import load_reward_model
     from sim.tasks import TASKS
 
     torch.set_num_threads(1)
     loaded = load_reward_model("twin_tower")
     rows: list[dict[str, object]] = []
-    folder = RUNS / split
+    folder = RUNS / split / TwinTower.load(shipped_tower()).digest[:12]
     folder.mkdir(parents=True, exist_ok=True)
     for task in TASKS:
         file = folder / f"{task}.json"

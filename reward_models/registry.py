@@ -21,7 +21,8 @@ from tutelage_core.config import load_yaml
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 from tutelage_core.sealed_folder import MANIFEST
 
-TOWER, CLIP = "twin_tower", "open_clip"
+TOWER, CLIP, CLIP_OPENVINO = "twin_tower", "open_clip", "open_clip_openvino"
+_BACKENDS = {CLIP: "torch", CLIP_OPENVINO: "openvino"}
 TWIN_CAMERAS = ("front", "wrist")
 """The twin tower looks through both cameras that it learnt with."""
 
@@ -46,8 +47,8 @@ class VlmRmFile:
     """What a settings file of VLM-RM says.
 
     Attributes:
-        model: `twin_tower`, the one that comes with the project, `twin_tower:FOLDER` or `open_clip:FOLDER`; folders are
-            from the file's own folder on.
+        model: `twin_tower`, the one that comes with the project, `twin_tower:FOLDER`, `open_clip:FOLDER` or
+            `open_clip_openvino:FOLDER`; folders are from the file's own folder on.
         reward: how it is asked.
         threshold: a reward of at least this says success; None where nobody has chosen one.
     """
@@ -61,9 +62,9 @@ def load_reward_model(name: str) -> Loaded:
     """Return the reward model of this name.
 
     Args:
-        name: `twin_tower`, `twin_tower:FOLDER` or `open_clip:FOLDER`: VLM-RM on that model with the task's own
-            sentence; `vlm_rm:FILE`, with the settings in a YAML file; `success_classifier:FOLDER`;
-            `python:MODULE:FUNCTION`, what your own function returns.
+        name: `twin_tower`, `twin_tower:FOLDER`, `open_clip:FOLDER` or `open_clip_openvino:FOLDER`: VLM-RM on that
+            model with the task's own sentence; `vlm_rm:FILE`, with the settings in a YAML file;
+            `success_classifier:FOLDER`; `python:MODULE:FUNCTION`, what your own function returns.
 
     Raises:
         UnknownNameError: there is no such kind; the legal ones are listed.
@@ -104,7 +105,8 @@ def load_image_text_model(name: str, start: Path = Path()) -> ImageTextModel:
     """Return the model of images and text of this name.
 
     Args:
-        name: `twin_tower`, `twin_tower:FOLDER` or `open_clip:FOLDER`.
+        name: `twin_tower`, `twin_tower:FOLDER`, `open_clip:FOLDER`, or `open_clip_openvino:FOLDER` for the same model
+            run by OpenVINO.
         start: where folders begin.
 
     Raises:
@@ -113,17 +115,18 @@ def load_image_text_model(name: str, start: Path = Path()) -> ImageTextModel:
         CheckpointError: what is there is damaged.
     """
     kind, _, place = name.partition(":")
-    if kind not in (TOWER, CLIP):
-        raise UnknownNameError("model of images and text", kind, (TOWER, CLIP), f"'{name}'")
+    if kind != TOWER and kind not in _BACKENDS:
+        raise UnknownNameError("model of images and text", kind, (TOWER, *_BACKENDS), f"'{name}'")
     if kind == TOWER:
         return TwinTower.load(start / place if place else shipped_tower())
     if not place:
         raise ConfigurationError(f"model '{name}': say where it is: {kind}:FOLDER")
-    return OpenClipModel(start / place)
+    return OpenClipModel(start / place, backend=_BACKENDS[kind])
 
 
 def _open_clip(name: str, place: Path) -> Loaded:
-    return Loaded(name, VlmRm(OpenClipModel(place), VlmRmConfig()))
+    del place  # the name says it
+    return Loaded(name, VlmRm(load_image_text_model(name), VlmRmConfig()))
 
 
 def _twin_tower(name: str, place: Path) -> Loaded:
@@ -159,6 +162,7 @@ def _python(name: str, place: Path) -> Loaded:
 KINDS: Mapping[str, Callable[[str, Path], Loaded]] = {
     TOWER: _twin_tower,
     CLIP: _open_clip,
+    CLIP_OPENVINO: _open_clip,
     "vlm_rm": _vlm_rm,
     "success_classifier": _success_classifier,
     "python": _python,

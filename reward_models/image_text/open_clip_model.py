@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from torch import Tensor
 
 from reward_models.image_text.image_text_model import Embeddings, check_images, check_texts
+from reward_models.image_text.openvino_tower import openvino_tower
 from tutelage_core.encoders.torchvision_shim import ensure_torchvision
-from tutelage_core.errors import CheckpointError, ConfigurationError
+from tutelage_core.errors import CheckpointError, ConfigurationError, UnknownNameError
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 """Names under which weights are looked for."""
+
+BACKENDS = ("torch", "openvino")
+"""What may run the image tower."""
 
 _PREPARED = ("mean", "std")
 """Without these pictures would silently be prepared for another model."""
@@ -32,21 +37,28 @@ _PREPARED = ("mean", "std")
 class OpenClipModel:
     """Implements `ImageTextModel`."""
 
-    def __init__(self, folder: Path, *, batch_size: int = 8, channels_last: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, batch_size: int = 8, channels_last: bool = True, backend: str = "torch"
+    ) -> None:
         """Load the model; nothing is ever fetched, and nothing is random.
 
         Args:
             folder: of the model.
             batch_size: pictures that go through at once; more of them are cut into pieces.
-            channels_last: memory layout of the image tower; faster for convolutions.
+            channels_last: memory layout of the image tower in torch; faster for convolutions.
+            backend: one of `BACKENDS`; `openvino` computes in half precision where the processor can, and a score of
+                it carries another model hash.
 
         Raises:
+            UnknownNameError: there is no such backend.
             ConfigurationError: the folder is none, or the model needs what is not there: weights, its own way to
-                prepare pictures, a tokenizer or a text tower of another library.
+                prepare pictures, a tokenizer or a text tower of another library, or OpenVINO.
             CheckpointError: the weights do not fit or are damaged.
         """
         if batch_size < 1:
             raise ConfigurationError(f"open_clip: batch_size must be at least 1, got {batch_size}")
+        if backend not in BACKENDS:
+            raise UnknownNameError("backend", backend, BACKENDS, "open_clip")
         weights = _weights_in(folder)
         config = _config_in(folder)
         ensure_torchvision()
@@ -69,11 +81,17 @@ class OpenClipModel:
         self._prepare: Callable[[Image.Image], Tensor] = transform.image_transform_v2(settings, is_train=False)
         self._tokenize: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(f"local-dir:{folder}")
         self._batch_size = batch_size
+        self._see: Callable[[Tensor], Tensor] = self._model.encode_image
+        if backend == "openvino":
+            height, width = settings.size if isinstance(settings.size, tuple) else (settings.size, settings.size)
+            self._see = openvino_tower(self._model.encode_image, height, width)
         self.name = f"open_clip {folder.name}"
         told = hashlib.sha256((folder / CONFIG).read_bytes())
         with weights.open("rb") as file:
             while block := file.read(1 << 20):
                 told.update(block)
+        if backend != "torch":
+            told.update(backend.encode())
         self.digest = told.hexdigest()
         self.features = int(config["model_cfg"]["embed_dim"])
 
@@ -85,7 +103,7 @@ class OpenClipModel:
             for start in range(0, len(images), self._batch_size):
                 batch = [self._prepare(Image.fromarray(image)) for image in images[start : start + self._batch_size]]
                 pixels = torch.stack(batch).contiguous(memory_format=self._layout)
-                found.append(self._model.encode_image(pixels, normalize=True))
+                found.append(F.normalize(self._see(pixels), dim=-1))
         return torch.cat(found).float().numpy() if found else torch.zeros(0, self.features).numpy()
 
     def embed_texts(self, texts: Sequence[str]) -> Embeddings:

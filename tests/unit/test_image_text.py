@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from reward_models.image_text.image_text_model import ImageTextModel
 from reward_models.image_text.open_clip_model import CONFIG, WEIGHTS, OpenClipModel
 from tests.unit.image_text_samples import SMALL, plain, small_open_clip
-from tutelage_core.errors import CheckpointError, ConfigurationError
+from tutelage_core.errors import CheckpointError, ConfigurationError, UnknownNameError
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +42,25 @@ def test_embeddings_have_length_one_whatever_the_batch(model: OpenClipModel, fol
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1.0, atol=1e-5)
     assert not np.allclose(texts[0], texts[1])
     assert model.embed_images([]).shape == model.embed_texts([]).shape == (0, 16)
+
+
+def test_openvino_gives_the_same_in_half_precision_under_a_hash_of_its_own(model: OpenClipModel, folder: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    fast = OpenClipModel(folder, batch_size=2, backend="openvino")
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(5)]
+    cosines = np.sum(fast.embed_images(images) * model.embed_images(images), axis=1)
+    assert cosines.min() > 0.999, "three pictures at once, and one"
+    assert fast.digest != model.digest
+    np.testing.assert_array_equal(fast.embed_texts(["a red cube"]), model.embed_texts(["a red cube"]))
+
+
+def test_backend_that_is_not_there_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match="torch"):
+        OpenClipModel(folder, backend="tensorrt")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ConfigurationError, match="pip install --no-deps openvino=="):
+        OpenClipModel(folder, backend="openvino")
 
 
 def test_pictures_are_prepared_as_the_model_was_trained_not_as_openai_s(tmp_path: Path, model: OpenClipModel) -> None:

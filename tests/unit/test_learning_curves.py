@@ -114,6 +114,8 @@ def test_evaluations_of_all_seeds_are_put_together_only_if_they_are_of_the_same_
     assert pooled([first, second]) == [Evaluated(0.1, 4, 50), Evaluated(10.2, 38, 50)]
     assert pooled([first]) == first
     assert pooled([first, [Evaluated(0.0, 1, 25), Evaluated(20.0, 20, 25)]]) == []
+    half_way_too = [Evaluated(10.0, 9, 25), Evaluated(20.0, 23, 25)]
+    assert pooled([half_way_too, [Evaluated(20.2, 22, 25)]]) == []
     assert pooled([]) == []
 
 

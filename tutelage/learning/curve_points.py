@@ -98,7 +98,8 @@ def pooled(seeds: Sequence[Sequence[Evaluated]]) -> list[Evaluated]:
         )
         for each in rounds
     ]
-    gap_min = min(np.diff([one.robot_min for one in together]), default=np.inf)
+    # of evaluations beyond the last common one too: a seed that was evaluated half-way has an early one first
+    gap_min = min((gap for each in seeds for gap in np.diff([one.robot_min for one in each])), default=np.inf)
     spread_min = max((np.ptp([one.robot_min for one in each]) for each in rounds), default=0.0)
     return together if spread_min <= gap_min / 2 else []
 
