@@ -198,7 +198,8 @@ def trained(config: TrainHilSerlConfig) -> dict[str, Any]:
     """Train a run, or go on with it, evaluate it, and return what is known of it."""
     from tutelage.learning.training_log import LOG_FILE, read_log
     from tutelage.learning.training_rows import EpisodeRow, EvaluationRow
-    from tutelage.runs.train_hil_serl import evaluate_run, train_hil_serl
+    from tutelage.runs.evaluate_run import evaluate_run
+    from tutelage.runs.train_hil_serl import train_hil_serl
 
     log = config.output / LOG_FILE
     if not log.exists() or not any(isinstance(row, EvaluationRow) for row in read_log(log)):

@@ -27,7 +27,8 @@ from tutelage.learning.training_log import LOG_FILE, read_log
 from tutelage.learning.training_rows import EpisodeRow, EvaluationRow, LearnerRow
 from tutelage.learning.twin_actor import ActorSettings, Job, TwinActor, actor_policy, arrays_of
 from tutelage.runs.collect import CollectConfig, collect
-from tutelage.runs.train_hil_serl import TrainHilSerlConfig, evaluate_run, train_hil_serl
+from tutelage.runs.evaluate_run import evaluate_run
+from tutelage.runs.train_hil_serl import TrainHilSerlConfig, train_hil_serl
 from tutelage_core.contract import load_contract
 from tutelage_core.errors import ConfigurationError, ContractMismatchError, TutelageError
 from tutelage_core.types import Source

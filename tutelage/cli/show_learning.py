@@ -9,6 +9,7 @@ from tutelage.learning.live_display import LiveDisplay
 from tutelage.runs import train_hil_serl as training
 from tutelage.runs import train_success_classifier as classifier
 from tutelage.runs import train_tower as tower
+from tutelage.runs.evaluate_run import evaluate_run
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import load_contract
 
@@ -22,7 +23,7 @@ def train_hil_serl(config: training.TrainHilSerlConfig) -> int:
     with LiveDisplay(title, clock, console=_console) as display:
         policy = training.train_hil_serl(config, clock, display.show, _console.print)
     if config.evaluation_episodes:
-        _console.print(training.evaluate_run(config).summary())
+        _console.print(evaluate_run(config).summary())
     curves = draw_run(config.output, control_rate_hz=load_contract(config.robot).control_rate_hz)
     _console.print(f"policy: {policy}\ncurves: {curves}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,11 +23,8 @@ from tutelage.learning.judge import RewardChoice, load_judge
 from tutelage.learning.learning_session import POLICY_FOLDER, Actor, LearningSession, SessionSettings
 from tutelage.learning.live_display import DisplayState
 from tutelage.learning.settings import coach, default_settings
-from tutelage.learning.training_log import LOG_FILE, TrainingLog, read_log
-from tutelage.learning.training_rows import EvaluationRow, LearnerRow
 from tutelage.learning.twin_actor import ActorSettings, TwinActor, actor_policy, one_thread
 from tutelage.runs.collect import EVALUATION_SEEDS_FROM
-from tutelage.runs.evaluate import EvaluateConfig, Evaluation, evaluate
 from tutelage_core.clock import Clock, SteadyClock
 from tutelage_core.config import to_mapping
 from tutelage_core.contract import load_contract
@@ -37,7 +33,6 @@ from tutelage_core.errors import ConfigurationError
 from tutelage_core.versions import versions
 
 CONFIG_FILE = "config.json"
-EVALUATION_FOLDER = "evaluation"
 
 TRAINING_SEEDS_FROM, SEEDS_OF_A_RUN, RUNS = 400_000, 20_000, 30
 """Seeds of training episodes: between those of demonstrations and of evaluation, each run's own."""
@@ -213,45 +208,6 @@ def train_hil_serl(
         )
         stack.enter_context(LearningSession(run, actors, policy, limits, clock, show)).work()
     return config.output / POLICY_FOLDER
-
-
-def evaluate_run(config: TrainHilSerlConfig, processes: int = 2) -> Evaluation:
-    """Evaluate the policy of a finished run without person and noise, and write that into the run's log.
-
-    Args:
-        config: of the run.
-        processes: parallel processes.
-
-    Raises:
-        ConfigurationError: the configuration asks for no episodes.
-        TutelageError: there is no such run, or its policy is damaged.
-    """
-    found = evaluate(
-        EvaluateConfig(
-            str(config.output / POLICY_FOLDER),
-            config.robot,
-            config.task,
-            config.evaluation_episodes,
-            processes=processes,
-            output=config.output / EVALUATION_FOLDER,
-            rooms=config.rooms,
-        )
-    )
-    rows = read_log(config.output / LOG_FILE)
-    reports = [row for row in rows if isinstance(row, LearnerRow)]
-    steps = [r.steps for r in found.results if r.success]
-    row = EvaluationRow(
-        wall_s=max((row.wall_s for row in rows), default=0.0),
-        steps=max((row.steps for row in rows), default=0),
-        updates=reports[-1].updates if reports else 0,
-        successes=found.successes,
-        episodes=len(found.results),
-        mean_steps_to_success=sum(steps) / len(steps) if steps else math.nan,
-        first_seed=found.seeds[0],
-    )
-    with TrainingLog(config.output) as log:
-        log.add(row)
-    return found
 
 
 def _claim(config: TrainHilSerlConfig) -> None:
