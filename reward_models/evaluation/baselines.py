@@ -11,6 +11,9 @@ from reward_models.evaluation.trials import Trial
 from reward_models.reward_model import RewardModel, RewardSpec, Score, ScoreStatus
 from tutelage_core.types import Observation
 
+BASELINES = ("constant", "frame counter", "random", "oracle")
+"""Their names, in the order of the table."""
+
 
 class Blind:
     """Implements `RewardModel` without looking at a picture."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
+from reward_models.evaluation.table import Row
 from reward_models.registry import load_reward_model
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT, state
 from tests.unit.episode_samples import executed as step
 from tests.unit.image_text_samples import small_open_clip
-from tutelage.runs.evaluate_rewards import REPORT, TABLE, EvaluateRewardsConfig, evaluate_rewards
+from tutelage.looking.reward_table import FIELDS, draw_reward_table
+from tutelage.runs.evaluate_rewards import PICTURE, REPORT, TABLE, EvaluateRewardsConfig, evaluate_rewards
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 from tutelage_core.types import Frame, TaskStatus
@@ -68,6 +72,22 @@ def test_baselines_and_models_stand_in_one_table_and_in_the_files(recorded: Path
     assert [line["model"] for line in lines] == [row.model for row in rows]
     assert lines[0]["voc_success"] == ""
     assert float(lines[3]["auroc"]) == 1.0
+    picture = Image.open(tmp_path / "out" / PICTURE)
+    assert 600 < picture.width < 1600
+    assert 400 < picture.height < 1600
+
+
+def test_picture_shows_every_model_in_each_field_that_can_be_said() -> None:
+    values = dict.fromkeys(FIELDS, 0.5)
+    rows = [Row(model, kind, 1, 1, values) for model in ("oracle", "mine") for kind in ("A", "B")]
+    rows.append(Row("silent", "A", 1, 1, dict.fromkeys(FIELDS, math.nan)))
+    figure = draw_reward_table(rows)
+    assert [axes.get_title() for axes in figure.axes] == [head for head, _ in FIELDS.values()]
+    for axes in figure.axes:
+        assert len(axes.lines) == 4, "tasks and their mean for two models, nothing for the third"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["oracle", "mine", "silent"]
+    with pytest.raises(ValueError, match="without rows"):
+        draw_reward_table([])
 
 
 def test_fewer_episodes_and_none_at_all(recorded: Path, tmp_path: Path) -> None:
@@ -85,7 +105,7 @@ def test_episodes_without_truth_are_refused(tmp_path: Path) -> None:
 
 
 def test_models_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"'clip'.*open_clip, python, success_classifier, twin_tower, vlm_rm"):
+    with pytest.raises(UnknownNameError, match=r"'clip'.*open_clip, open_clip_openvino, python, success_classifier"):
         load_reward_model("clip:somewhere")
     with pytest.raises(ConfigurationError, match="open_clip:PLACE"):
         load_reward_model("open_clip")

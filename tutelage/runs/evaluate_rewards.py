@@ -17,11 +17,14 @@ from reward_models.evaluation.table import NOTES, Row, rows_of
 from reward_models.evaluation.trials import Trial
 from reward_models.recorded import observations
 from reward_models.registry import Loaded, load_reward_model
+from tutelage.film_strip import write_picture
+from tutelage.looking.picture import render
+from tutelage.looking.reward_table import draw_reward_table
 from tutelage_core.episodes.store import EpisodeStore
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.versions import versions
 
-REPORT, TABLE = "rewards.json", "rewards.csv"
+REPORT, TABLE, PICTURE = "rewards.json", "rewards.csv", "rewards.png"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class EvaluateRewardsConfig:
         datasets: folders of recorded episodes of the twin, successes and failures.
         models: reward models: `twin_tower`, `open_clip:FOLDER`, `vlm_rm:FILE`, `success_classifier:FOLDER`; the four
             baselines are always there.
-        output: folder that the table is written into; it is only printed if None.
+        output: folder that the table and its picture are written into; it is only printed if None.
         most: episodes of each folder, the first ones by name; 0 for all.
         seed: of shuffles and of the random baseline.
     """
@@ -110,3 +113,4 @@ def _write(config: EvaluateRewardsConfig, rows: Sequence[Row]) -> None:
         for row in rows:
             values = [f"{value:.6g}" if math.isfinite(value) else "" for value in row.values.values()]
             writer.writerow([row.model, row.kind, row.successes, row.failures, *values])
+    write_picture(config.output / PICTURE, render(draw_reward_table(rows)))
