@@ -36,6 +36,7 @@ TOPICS = (
     "hil_serl_graph_learning",
     "open_clip_backends",
     "twin_tower",
+    "tower_lessons",
     "vlm_rm_learning",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""

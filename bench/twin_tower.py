@@ -137,8 +137,8 @@ def _row(model: object, played: list[Trial], threshold: float | None) -> dict[st
     return {"kind": row.kind, "successes": row.successes, "failures": row.failures, "values": values}
 
 
-def trials(task: str, split: str) -> Iterator[Trial]:
-    """Play a task in rooms of a split, every moment kept."""
+def trials(task: str, split: str, given: tuple[tuple[str, str | int], ...] = ()) -> Iterator[Trial]:
+    """Play a task in rooms of a split, every moment kept; `given` are parameters of rooms that are not drawn."""
     import numpy as np
 
     from hardware.safety.gate import make_gate
@@ -156,7 +156,7 @@ def trials(task: str, split: str) -> Iterator[Trial]:
     for seed, kind in enumerate(kinds, FIRST_SEED):
         steps: list[EpisodeStep] = []
         options = EpisodeOptions(seed, extra_steps=5)
-        driver, room = driver_of(kind, twin, contract.safety), Room(split, seed)
+        driver, room = driver_of(kind, twin, contract.safety), Room(split, seed, given)
         run_episode(twin, driver, make_gate(contract), contract, options, listener=steps.append, room=room)
         yield Trial(
             f"{task} {kind} {seed}",

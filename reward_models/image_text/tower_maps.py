@@ -45,8 +45,12 @@ def kept_maps(images: NDArray[np.uint8], encoders: Mapping[str, ImageEncoder], f
 def maps_of(encoder: ImageEncoder, images: NDArray[np.uint8]) -> Tensor:
     """Return an encoder's maps, shape (n, channels, rows, columns), of pictures of shape (n, height, width, 3)."""
     with torch.inference_mode():
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-        return encoder(pixels).float()
+        return encoder(as_tensor(images)).float()
+
+
+def as_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """Return pictures of shape (n, height, width, 3) as shape (n, 3, height, width), uint8."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
 
 
 def _compute(images: NDArray[np.uint8], encoder: ImageEncoder, path: Path) -> None:

@@ -34,6 +34,8 @@ class TowerShape:
         queries: places that the attention gathers from; each has a weight for every place.
         features: size of an embedding.
         hidden: of the sentences' projection.
+        pixels: side to which the picture itself is shrunk for a small branch that learns with the head [px]; 0 for
+            none. What the trunks were trained for needs no colours, and their maps tell a red thing badly from a pink.
     """
 
     encoders: tuple[str, ...] = ("twin_trunk", "lite0")
@@ -45,12 +47,18 @@ class TowerShape:
     queries: int = 8
     features: int = 256
     hidden: int = 512
+    pixels: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built."""
         sizes = (self.grid, self.channels, self.queries, self.features, self.hidden)
         if not self.encoders or min(sizes) < 1 or self.blocks < 0:
             raise ConfigurationError(f"TowerShape: needs an encoder and positive sizes, got {self}")
+        if self.pixels < 0 or self.pixels % (2 * self.grid) or self.pixels > min(self.height, self.width):
+            raise ConfigurationError(
+                f"TowerShape: pixels must be 0 or a multiple of twice the grid {self.grid}, and no more than the "
+                f"picture's sides, got {self.pixels}"
+            )
 
 
 class TowerNetwork(nn.Module):
@@ -74,6 +82,7 @@ class TowerNetwork(nn.Module):
             nn.Conv2d(channels, shape.channels, rows // shape.grid, rows // shape.grid) for channels, rows, _ in maps
         )
         self.norms = nn.ModuleList(nn.GroupNorm(1, channels) for channels, _, _ in maps)
+        self.colours = _Colours(shape) if shape.pixels else None
         self.place = nn.Parameter(torch.zeros(shape.channels, shape.grid, shape.grid))
         self.blocks = nn.ModuleList(_Block(shape.channels) for _ in range(shape.blocks))
         self.look = nn.Conv2d(shape.channels, shape.queries, 1)
@@ -90,11 +99,21 @@ class TowerNetwork(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE)))
         self.bias = nn.Parameter(torch.tensor(FIRST_BIAS))
 
-    def see(self, maps: Sequence[Tensor]) -> Tensor:
-        """Embed pictures, shape (n, features), from the encoders' maps, each of shape (n, channels, rows, columns)."""
+    def see(self, maps: Sequence[Tensor], pictures: Tensor) -> Tensor:
+        """Embed pictures.
+
+        Args:
+            maps: of the encoders, each of shape (n, channels, rows, columns).
+            pictures: that they are of, RGB, shape (n, 3, height, width), uint8.
+
+        Returns:
+            Vectors of length 1, shape (n, features).
+        """
         together = self.place.expand(len(maps[0]), -1, -1, -1)
         for adapter, norm, part in zip(self.adapters, self.norms, maps, strict=True):
             together = together + adapter(norm(part))
+        if self.colours is not None:
+            together = together + self.colours(pictures)
         for block in self.blocks:
             together = block(together)
         weights = self.look(together).flatten(2).softmax(dim=2)
@@ -108,6 +127,25 @@ class TowerNetwork(nn.Module):
     def logits(self, cosines: Tensor) -> Tensor:
         """Return how likely pairs fit, as logits of the same shape."""
         return self.log_scale.exp() * cosines + self.bias
+
+
+class _Colours(nn.Module):
+    """The shrunken picture: each pixel by itself, then places of the grid."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self._side = shape.pixels
+        patch = shape.pixels // (2 * shape.grid)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 1),
+            nn.GELU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(32, shape.channels, patch, patch),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.layers(F.adaptive_avg_pool2d(pictures.float() / 127.5 - 1.0, self._side))
 
 
 class _Block(nn.Module):

@@ -3,13 +3,14 @@
 A batch holds whole episodes, so that of the sentences of a batch many are false of a picture for one reason only. A
 moment is asked about every sentence of its batch, through each camera and through all of them together. What the robot
 was asked to do counts as fitting as far as it is done: `PART_DONE` times the true progress, and 1 after success. What
-other episodes in the same scene were asked is left out, since nobody knows whether it is done.
+other episodes in the same scene were asked is left out, since nobody knows whether it is done. Of sentences that answer
+the same question, such as what is held, each batch brings some that its episodes do not: a batch has few colours.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reward_models.image_text.captioned_frames import NOTHING, CaptionedFrames
+from reward_models.image_text.tower_maps import as_tensor
 from reward_models.image_text.tower_network import TowerNetwork, TowerShape
 from tutelage_core.encoders.sentence import SentenceEncoder
 from tutelage_core.errors import ConfigurationError
@@ -26,7 +28,7 @@ from tutelage_core.errors import ConfigurationError
 PART_DONE = 0.6
 """How well a wish fits just before it is fulfilled."""
 
-_BATCHES, _SPLIT = 41, 43
+_BATCHES, _SPLIT, _RIVALS = 41, 43, 47
 """Keys of the named random generators."""
 
 
@@ -47,9 +49,10 @@ class TowerConfig:
         ema_decay: of the running average of the weights, which is what is kept.
         held_out: share of the episodes that are not learnt from.
         share: share of the other episodes that are learnt from, to see what more data gives (0..1].
+        rivals: sentences that answer the same question and that each batch brings beside its own, drawn anew each time.
     """
 
-    shape: TowerShape = field(default_factory=TowerShape)
+    shape: TowerShape = field(default_factory=lambda: TowerShape(pixels=64))
     seed: int = 0
     epochs: int = 14
     batch: int = 96
@@ -61,13 +64,16 @@ class TowerConfig:
     ema_decay: float = 0.998
     held_out: float = 0.05
     share: float = 1.0
+    rivals: int = 64
 
     def __post_init__(self) -> None:
         """Refuse numbers that train nothing."""
-        if min(self.epochs, self.batch, self.warmup) < 1 or not 0.0 < self.share <= 1.0 or not 0 <= self.held_out < 1:
+        least = min(self.epochs, self.batch, self.warmup, self.rivals + 1)
+        if least < 1 or not 0.0 < self.share <= 1.0 or not 0 <= self.held_out < 1:
             raise ConfigurationError(
-                f"TowerConfig: needs at least 1 epoch, moment and warm-up batch, share in (0, 1] and held_out in "
-                f"[0, 1), got {self.epochs}, {self.batch}, {self.warmup}, {self.share}, {self.held_out}"
+                f"TowerConfig: needs at least 1 epoch, moment and warm-up batch, share in (0, 1], held_out in [0, 1) "
+                f"and no negative rivals, got {self.epochs}, {self.batch}, {self.warmup}, {self.share}, "
+                f"{self.held_out}, {self.rivals}"
             )
 
 
@@ -76,25 +82,43 @@ class Lesson:
     """What there is to learn from, ready to be shown.
 
     Attributes:
-        frames: the moments; their pictures are not looked at.
+        frames: the moments.
         maps: of each encoder, shape (N, C, channels, rows, columns), half precision.
         sentences: vectors of the sentences, shape (S, 384).
         scenes: number of each moment's scene, shape (N,): tasks with the same objects share it.
+        answers: number of the answer that each sentence gives, shape (S,), `NOTHING` for those that give none.
     """
 
     frames: CaptionedFrames
     maps: Sequence[Tensor]
     sentences: Tensor
     scenes: NDArray[np.int64]
+    answers: NDArray[np.int64]
 
     @classmethod
     def of(
-        cls, frames: CaptionedFrames, maps: Sequence[Tensor], encoder: SentenceEncoder, scenes: Mapping[str, str]
+        cls,
+        frames: CaptionedFrames,
+        maps: Sequence[Tensor],
+        encoder: SentenceEncoder,
+        scenes: Mapping[str, str],
+        answer: Callable[[str], str | None] = lambda _: None,
     ) -> Lesson:
-        """Read the sentences; `scenes` names each task's scene."""
+        """Read the sentences.
+
+        Args:
+            frames: the moments.
+            maps: of each encoder.
+            encoder: of the sentences.
+            scenes: each task's scene.
+            answer: what a sentence says to a question that has one true answer at a time; None if it says nothing.
+        """
         numbers = {name: row for row, name in enumerate(dict.fromkeys(scenes[kind] for kind in frames.kinds))}
         of_kind = np.array([numbers[scenes[kind]] for kind in frames.kinds], np.int64)
-        return cls(frames, maps, encoder(frames.sentences), of_kind[frames.tasks])
+        said = [answer(sentence) for sentence in frames.sentences]
+        rows = {text: row for row, text in enumerate(dict.fromkeys(text for text in said if text is not None))}
+        answers = np.array([NOTHING if text is None else rows[text] for text in said], np.int64)
+        return cls(frames, maps, encoder(frames.sentences), of_kind[frames.tasks], answers)
 
 
 class TowerTraining:
@@ -154,9 +178,16 @@ class TowerTraining:
         said = np.unique(np.concatenate([frames.captions[rows].ravel(), frames.wishes[rows]]))
         said = said[said != NOTHING]
         targets, weights = self.targets(rows, said)
+        rivals = self._rivals(said)
+        said = np.concatenate([said, rivals])
+        targets = torch.cat([targets, torch.zeros(len(rows), len(rivals))], dim=1)
+        weights = torch.cat([weights, self.refuted(rows, rivals)], dim=1)
         network = self.network
         seen = [
-            network.see([maps[torch.from_numpy(rows), camera].float() for maps in self._lesson.maps])
+            network.see(
+                [maps[torch.from_numpy(rows), camera].float() for maps in self._lesson.maps],
+                as_tensor(frames.images[rows, camera]),
+            )
             for camera in range(len(frames.cameras))
         ]
         read = network.read(self._lesson.sentences[torch.from_numpy(said)])
@@ -182,6 +213,19 @@ class TowerTraining:
         targets = np.where(is_wish, np.maximum(done[:, None], targets), targets)
         weights[is_wish] = self.config.wish_weight
         return torch.from_numpy(targets), torch.from_numpy(weights)
+
+    def refuted(self, rows: NDArray[np.int64], rivals: NDArray[np.int32]) -> Tensor:
+        """Return 1 where a moment's captions give another answer than a rival, else 0, shape (rows, rivals)."""
+        captions = self._lesson.frames.captions[rows]
+        given = np.where(captions == NOTHING, NOTHING, self._lesson.answers[captions])
+        same = (given[:, :, None] == self._lesson.answers[rivals][None, None, :]).any(axis=1)
+        return torch.from_numpy(((given != NOTHING).any(axis=1)[:, None] & ~same).astype(np.float32))
+
+    def _rivals(self, said: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Draw sentences with an answer that the batch does not bring."""
+        others = np.setdiff1d(np.flatnonzero(self._lesson.answers != NOTHING), said)
+        random = np.random.default_rng([self.config.seed, _RIVALS, self.step])
+        return random.permutation(others)[: self.config.rivals].astype(np.int32)
 
     def averaged(self) -> dict[str, Tensor]:
         """Return the running average of the weights, by name."""

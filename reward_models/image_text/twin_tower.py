@@ -25,7 +25,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from reward_models.image_text.image_text_model import Embeddings, check_images, check_texts
-from reward_models.image_text.tower_maps import maps_of
+from reward_models.image_text.tower_maps import as_tensor, maps_of
 from reward_models.image_text.tower_network import TowerNetwork, TowerShape, map_shapes
 from tutelage_core.config import from_mapping, to_mapping
 from tutelage_core.encoders.image import ImageEncoder, build_image_encoder, frozen_digest, shipped_trunks
@@ -121,7 +121,8 @@ class TwinTower:
         with torch.inference_mode():
             for start in range(0, len(sized), _AT_ONCE):
                 pixels = np.stack(sized[start : start + _AT_ONCE])
-                parts.append(self._network.see([maps_of(encoder, pixels) for encoder in self._encoders.values()]))
+                maps = [maps_of(encoder, pixels) for encoder in self._encoders.values()]
+                parts.append(self._network.see(maps, as_tensor(pixels)))
         return torch.cat(parts).numpy() if parts else np.empty((0, self.features), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Embeddings:

@@ -13,7 +13,7 @@ from tower_samples import SENTENCES, SMALL, coloured, small_tower
 
 from reward_models.image_text.captioned_frames import NOTHING, CaptionedFrames, joined, read_shard, write_shard
 from reward_models.image_text.image_text_model import ImageTextModel
-from reward_models.image_text.tower_maps import kept_maps
+from reward_models.image_text.tower_maps import as_tensor, kept_maps
 from reward_models.image_text.tower_training import PART_DONE, Lesson, TowerConfig, TowerTraining
 from reward_models.image_text.twin_tower import SPEC, WEIGHTS, TwinTower, save_tower, tower_encoders
 from sim.held_things import NOTHING_HELD, held_thing
@@ -105,6 +105,21 @@ def test_targets_say_what_is_true_how_far_a_wish_is_done_and_what_nobody_knows(m
     assert targets[3, 3] == 1.0, "a wish that is true as a sentence, too"
 
 
+def test_rivals_are_refuted_only_by_another_answer_to_the_same_question(maps: list[torch.Tensor]) -> None:
+    frames = coloured()
+    sentences = (*frames.sentences, "the picture is green", "how red the picture is")
+    given = {sentences[1]: "red", sentences[2]: "blue", sentences[4]: "green", sentences[5]: "red"}
+    asked = Lesson.of(replace(frames, sentences=sentences), maps, sentence_encoder(), SCENES, given.get)
+    training = TowerTraining(asked, TowerConfig(shape=SMALL))
+    red, blue, green, same = 1, 2, 4, 5
+    refuted = training.refuted(np.array([0, 4]), np.array([red, blue, green, same], np.int32))
+    assert refuted.tolist() == [[1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0]], "blue, then red"
+    silent = replace(frames, sentences=sentences, captions=np.full_like(frames.captions, 3))
+    asked = Lesson.of(silent, maps, sentence_encoder(), SCENES, given.get)
+    nobody = TowerTraining(asked, TowerConfig(shape=SMALL)).refuted(np.array([0]), np.array([red], np.int32))
+    assert nobody.tolist() == [[0.0]], "who says nothing refutes nothing"
+
+
 def test_it_learns_what_is_red_and_every_weight_takes_part(maps: list[torch.Tensor], tmp_path: Path) -> None:
     config = TowerConfig(shape=SMALL, epochs=40, batch=24, warmup=5, learning_rate=3e-3, held_out=0.25, ema_decay=0.9)
     training = TowerTraining(lesson(maps), config)
@@ -121,6 +136,21 @@ def test_it_learns_what_is_red_and_every_weight_takes_part(maps: list[torch.Tens
     seen = tower.embed_images(list(frames.images[:, 0]))
     fits = seen @ tower.embed_texts(["make it red"])[0]
     assert fits[frames.success].min() > fits[~frames.success].max()
+
+
+def test_picture_itself_is_seen_beside_the_trunks_maps(maps: list[torch.Tensor]) -> None:
+    network = TowerTraining(lesson(maps), TowerConfig(shape=SMALL)).network
+    parts = [part[:4, 0].float() for part in maps]
+    red, blue = (as_tensor(np.full((4, 128, 128, 3), colour, np.uint8)) for colour in ([200, 20, 20], [20, 20, 200]))
+    assert not torch.allclose(network.see(parts, red), network.see(parts, blue), atol=1e-3)
+    blind = TowerTraining(lesson(maps), TowerConfig(shape=replace(SMALL, pixels=0))).network
+    torch.testing.assert_close(blind.see(parts, red), blind.see(parts, blue))
+
+
+@pytest.mark.parametrize("pixels", [-16, 24, 144])
+def test_picture_that_is_no_whole_number_of_places_is_refused(pixels: int) -> None:
+    with pytest.raises(ConfigurationError, match="pixels must be 0 or a multiple of twice the grid 8"):
+        replace(SMALL, pixels=pixels)
 
 
 def test_same_seed_learns_the_same(maps: list[torch.Tensor]) -> None:

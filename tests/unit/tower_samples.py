@@ -11,7 +11,7 @@ from reward_models.image_text.captioned_frames import CaptionedFrames
 from reward_models.image_text.tower_network import TowerNetwork, TowerShape, map_shapes
 from reward_models.image_text.twin_tower import save_tower, tower_encoders
 
-SMALL = TowerShape(("twin_trunk",), channels=16, blocks=1, queries=2, features=16, hidden=32)
+SMALL = TowerShape(("twin_trunk",), channels=16, blocks=1, queries=2, features=16, hidden=32, pixels=64)
 SENTENCES = ("make it red", "the picture is red", "the picture is blue", "nothing is red")
 
 

@@ -70,7 +70,7 @@ def train(config: TrainTowerConfig) -> Path:
     data = config.data or config.output / "scenes"
     frames = captioned_scenes(config.scenes, data, config.processes)
     maps = kept_maps(frames.images, tower_encoders(config.tower.shape), data)
-    training = TowerTraining(Lesson.of(frames, maps, sentence_encoder(), scenes_of_tasks()), config.tower)
+    training = TowerTraining(Lesson.of(frames, maps, sentence_encoder(), scenes_of_tasks(), held_thing), config.tower)
     config.output.mkdir(parents=True, exist_ok=True)
     clock = SteadyClock()
     begun_ns = clock.now_ns()
