@@ -58,6 +58,9 @@ def test_episode_goes_on_and_every_status_is_right(graph, operator, domain, scor
             operator.wait(lambda s=lost: any(m.status == s for m in listener.of(good)), lost)
         result = operator.result(running)
         operator.wait(lambda: any(m.valid for m in listener.of(good)[-1:]), "scores again")
+        # its process has counted anew since it was killed, and has hundreds of moments before it
+        nonsense = {"invalid_parse", "error"}
+        operator.wait(lambda: nonsense <= {m.status for m in listener.of(troubled)}, "nonsense, told as such")
     false_values = sum(message.valid != math.isfinite(message.value) for message in listener.heard)
     statuses = {message.status for message in listener.heard}
     scoreboard.note(

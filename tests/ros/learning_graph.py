@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from running_graph import Graph, launched, test_environment
 from session_client import Person
@@ -204,6 +205,8 @@ class Listener:
         self.labels: list[StepLabel] = []
         self.statuses: list[ti.LearnerStatus] = []
         self.words: list[ti.TransitionAck] = []
+        self.owed: list[int] = []
+        """Steps that the actor holds for the learner, as it says on `/diagnostics` once a second."""
         self._run = run
 
         def hear(kind: Any, topic: str, take: Any, quality: QoSProfile) -> None:
@@ -214,6 +217,7 @@ class Listener:
         hear(ti.Transition, topics.LEARNER_STEP, self._on_step, deep)
         hear(ti.LearnerStatus, topics.LEARNER_STATUS, self.statuses.append, deep)
         hear(ti.TransitionAck, topics.LEARNER_ACK, self.words.append, topics.latched())
+        hear(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.reliable(50))
         for topic in (topics.ARM_EXECUTED, topics.LEARNER_STEP):
             person.wait(lambda topic=topic: person.node.count_publishers(topic), f"a publisher of {topic}")
         # who publishes discovers this reader a moment after it was discovered
@@ -226,6 +230,11 @@ class Listener:
             return -1, 0
         row = self.words[-1].actors.index(actor)
         return self.words[-1].segments[row], self.words[-1].next_indices[row]
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        values = {pair.key: pair.value for status in message.status for pair in status.values}
+        if "steps_unacknowledged" in values:
+            self.owed.append(int(values["steps_unacknowledged"]))
 
     def _on_step(self, message: ti.Transition) -> None:
         self.labels.append(self._run.codec.label(bytes(message.data)))

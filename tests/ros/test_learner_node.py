@@ -105,6 +105,8 @@ def test_episode_waits_for_a_learner_and_a_person_may_break_that_off(operator, r
     heard = Listener(operator, run)
     episode(operator, 0)
     operator.wait(lambda: heard.kept() == (0, STEPS), "the last step's acknowledgement")
+    heard.owed.clear()
+    operator.wait(lambda: heard.owed[-1:] == [0], "the actor's word that it has heard that, too")
     learner.kill()
     with node(domain, "learner_node", {**learner_parameters(run), "folder": run.folder.parent / "other"}) as other:
         other.wait_until_ready()
