@@ -1,6 +1,6 @@
 """What VLM-RM's paper says of size and of rendering, on the twin tower: how far its reward is from true progress.
 
-Towers with little data, with few channels and with all of both see the same number of batches, and then the same
+Towers with little data, with few channels and with all of both see about as many batches, and then the same
 episodes in rooms of split `test`, and once more with a plain table and nothing standing about. Distance is EPIC (0: the
 same up to scale and shaping, 1: opposite), the mean over tasks.
 """
@@ -39,7 +39,7 @@ def _figure(name: str, what: str) -> Figure:
 
 
 @measures(
-    _figure("whole", "twin tower, all data, same batches as the others, to true progress, rooms of split test"),
+    _figure("whole", "twin tower, all data, as many batches as the others, to true progress, rooms of split test"),
     _figure("tenth_of_data", "the same with a tenth of the episodes"),
     _figure("small", "the same with an eighth of the channels"),
     _figure("plain_rooms", "the first one in the same rooms with a plain table and nothing standing about"),

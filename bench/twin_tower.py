@@ -106,7 +106,7 @@ def outcomes(_: Settings) -> Mapping[str, Measurement]:
 
 
 def rows_in(split: str) -> list[dict[str, object]]:
-    """Return the shipped tower's rows of the table in rooms of a split, one for each task; those there are are kept."""
+    """Return the shipped tower's rows of the table in rooms of a split, one for each task, each made once."""
     import torch
 
     from reward_models.image_text.twin_tower import TwinTower, shipped_tower

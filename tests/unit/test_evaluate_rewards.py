@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from reward_models.evaluation.baselines import BASELINES
 from reward_models.evaluation.table import Row
 from reward_models.registry import load_reward_model
 from tests.unit.episode_samples import CONTRACT, METADATA, PERIOD_NS, RESULT, state
@@ -60,7 +61,7 @@ def test_baselines_and_models_stand_in_one_table_and_in_the_files(recorded: Path
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**settings, "reward": {**settings["reward"], "alpha": 0.2}}))
     names = (f"open_clip:{folder}", f"vlm_rm:{tmp_path / 'mine.yaml'}")
     rows = evaluate_rewards(EvaluateRewardsConfig((recorded,), names, tmp_path / "out"))
-    assert [row.model for row in rows] == ["constant", "frame counter", "random", "oracle", *names]
+    assert [row.model for row in rows] == [*BASELINES, *names]
     assert {(row.kind, row.successes, row.failures) for row in rows} == {(METADATA.task, 2, 2)}
     oracle = rows[3].values
     assert (oracle["auroc"], oracle["voc_success"]) == (1.0, pytest.approx(1.0))

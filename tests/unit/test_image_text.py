@@ -13,6 +13,7 @@ import torch
 
 from reward_models.image_text.image_text_model import ImageTextModel
 from reward_models.image_text.open_clip_model import CONFIG, WEIGHTS, OpenClipModel
+from reward_models.image_text.openvino_tower import PACKAGE, VERSION, openvino_tower
 from tests.unit.image_text_samples import SMALL, plain, small_open_clip
 from tutelage_core.errors import CheckpointError, ConfigurationError, UnknownNameError
 
@@ -53,6 +54,21 @@ def test_openvino_gives_the_same_in_half_precision_under_a_hash_of_its_own(model
     assert cosines.min() > 0.999, "three pictures at once, and one"
     assert fast.digest != model.digest
     np.testing.assert_array_equal(fast.embed_texts(["a red cube"]), model.embed_texts(["a red cube"]))
+
+
+def test_model_that_openvino_cannot_run_is_refused() -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+
+    def see(pixels: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("it sees nothing")
+
+    with pytest.raises(ConfigurationError, match=r"(?s)OpenVINO cannot run this model.*take `open_clip`"):
+        openvino_tower(see, 32, 32)
+
+
+def test_version_that_is_named_as_tested_is_the_one_that_is() -> None:
+    locked = Path(__file__).resolve().parents[2] / "requirements" / "dev.txt"
+    assert f"{PACKAGE}=={VERSION}" in locked.read_text(encoding="utf-8").splitlines()
 
 
 def test_backend_that_is_not_there_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

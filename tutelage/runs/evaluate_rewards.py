@@ -33,8 +33,7 @@ class EvaluateRewardsConfig:
 
     Attributes:
         datasets: folders of recorded episodes of the twin, successes and failures.
-        models: reward models: `twin_tower`, `open_clip:FOLDER`, `vlm_rm:FILE`, `success_classifier:FOLDER`; the four
-            baselines are always there.
+        models: reward models, see `load_reward_model`; the four baselines are always there.
         output: folder that the table and its picture are written into; it is only printed if None.
         most: episodes of each folder, the first ones by name; 0 for all.
         seed: of shuffles and of the random baseline.
