@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from hardware.arms import franka_checks as checks
-from hardware.arms.franka_control import FrankaControl, errors_in, in_thread_of_its_own, pose_of
+from hardware.arms.franka_control import FrankaControl, errors_in, pose_of
 from hardware.arms.franka_gripper import FrankaGripper
 from hardware.arms.franka_options import FrankaOptions
 from hardware.safety.robot_model import RobotModel
 from tutelage_core.clock import Clock
 from tutelage_core.contract import RobotContract, robots_folder
 from tutelage_core.errors import ArmError
+from tutelage_core.threads import in_thread_of_its_own
 from tutelage_core.types import ArmCommand, ArmState, FloatArray
 
 PACKAGE = "franky-control"

@@ -1,7 +1,9 @@
 """The control of a Franka arm: franky's 1 kHz impedance controller, and the thread that feeds it references.
 
 The torques are computed in franky's own C++ thread, which no other Python thread can hold up. The thread here reads the
-newest state every 5 ms and moves the reference; when it is late, the arm waits where it is.
+newest state every 5 ms and moves the reference; when it is late, the arm waits where it is. libfranka makes the thread
+that connects real-time at the highest priority, where it may; only the thread of the torques needs that, so connecting
+and moving happen in threads of their own.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from hardware.arms.pose_ramp import PoseRamp
 from tutelage_core.clock import Clock
 from tutelage_core.errors import ArmError
 from tutelage_core.rotations import normalize_xyzw
+from tutelage_core.threads import in_thread_of_its_own
 from tutelage_core.types import FloatArray, Pose
 
 REFERENCE_PERIOD_S = 0.005
@@ -57,17 +58,6 @@ def errors_in(franky: Any) -> tuple[type[Exception], ...]:
     """Return what calls of the package raise when the robot refuses or is gone."""
     known = ("CommandException", "ControlException", "NetworkException", "Exception")
     return (RuntimeError, *(getattr(franky, name) for name in known))
-
-
-def in_thread_of_its_own(call: Callable[[], Any]) -> Any:
-    """Return what `call` returns, or raise what it raises, from a thread that ends with it.
-
-    libfranka's `Robot` makes the thread that connects real-time at the highest priority, where it may, and each thread
-    and process that is started from there inherits that: a node, or all nodes of a graph, that nothing can interrupt.
-    Only the thread of the torques needs it.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(call).result()
 
 
 class FrankaControl:

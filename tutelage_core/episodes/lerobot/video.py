@@ -13,6 +13,7 @@ import numpy as np
 
 from tutelage_core.episodes.lerobot.layout import INFO_FILE, ExportSettings
 from tutelage_core.errors import ConfigurationError, EpisodeError
+from tutelage_core.threads import never_real_time
 from tutelage_core.types import ImageArray
 
 PIXEL_FORMAT = "yuv420p"
@@ -36,11 +37,15 @@ def check_size(width: int, height: int, settings: ExportSettings, camera: str) -
 
 
 def write_video(path: Path, images: ImageArray, fps: int, settings: ExportSettings) -> None:
-    """Encode images of shape (T, height, width, 3) on one thread.
+    """Encode images of shape (T, height, width, 3) on one thread; as root, SVT-AV1 would make all of its own real-time.
 
     Raises:
         EpisodeError: the encoder failed.
     """
+    never_real_time(lambda: _encode(path, images, fps, settings))
+
+
+def _encode(path: Path, images: ImageArray, fps: int, settings: ExportSettings) -> None:
     options = {"g": str(settings.gop), "crf": str(settings.crf)}
     match settings.codec:
         case "libsvtav1":
