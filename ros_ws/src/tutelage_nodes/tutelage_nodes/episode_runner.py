@@ -12,6 +12,7 @@ from rclpy.task import Future
 from tutelage_interfaces.action import RunEpisode
 
 from tutelage_core.errors import UnknownNameError
+from tutelage_core.memory import give_back
 from tutelage_core.session import DriveEvent, DriveState, Session
 from tutelage_core.types import EpisodeResult
 from tutelage_nodes import topics
@@ -155,6 +156,7 @@ class EpisodeRunner:
         self._publish_state(result.termination)
         recording = await self._setup.end(goal, scene.episode, result)
         self.episode = Episode()
+        give_back()
         (handle.abort if result.termination == "error" else handle.succeed)()
         return to_answer(result, message or recording)
 

@@ -21,6 +21,7 @@ from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, RobotContract, check_fit, load_contract
 from tutelage_core.episodes.parity import inputs_of
+from tutelage_core.memory import give_back
 from tutelage_core.session import DriveState
 from tutelage_core.types import ArmState, Observation
 from tutelage_core.window import ObservationWindow
@@ -226,6 +227,7 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._window.clear()
         self._chunks.clear()
         self._policy.reset(request.task, request.seed)
+        give_back()
         response.accepted = True
         response.replan_every = self._policy.spec.replan_every
         response.policy, response.policy_sha256 = self._policy.spec.name, self._seal

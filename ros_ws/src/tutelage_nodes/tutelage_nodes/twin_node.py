@@ -19,6 +19,7 @@ from sim.twin import Twin
 from tutelage_core.config import load_yaml
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import TutelageError, UnknownNameError
+from tutelage_core.memory import give_back
 from tutelage_core.types import ArmCommand
 from tutelage_nodes import convert, topics
 from tutelage_nodes.faults import FaultInjector
@@ -203,6 +204,7 @@ class TwinNode(TutelageNode[TwinNodeParameters]):
         except TutelageError as error:  # this room leaves the task no layout
             response.accepted, response.message = False, str(error)
             return response
+        give_back()  # the last scene's model
         self._cameras.describe(twin)
         self._target = None
         if self.params.clock != "realtime":
