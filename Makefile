@@ -5,7 +5,7 @@ PY := .venv/bin/python
 TIMEOUT_S ?= 3600
 PYTEST_ARGS ?=
 
-.PHONY: help setup format check test test-all faults bench demo live doctor clean
+.PHONY: help setup format check test test-all faults bench demo live page doctor clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,9 @@ demo: setup ## a policy at work in the twin
 
 live: setup ## the graph in real time, until Ctrl-C
 	@.venv/bin/tutelage live
+
+page: setup ## see, take over, say and judge in a browser: http://127.0.0.1:8080
+	@.venv/bin/tutelage page
 
 doctor: setup ## what works on this machine, and what to do about the rest
 	@$(PY) -m tutelage.doctor

@@ -38,6 +38,7 @@ TOPICS = (
     "twin_tower",
     "tower_lessons",
     "vlm_rm_learning",
+    "page",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

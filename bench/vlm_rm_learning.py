@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RUNS = Path(__file__).resolve().parent.parent / "runs" / "bench_vlm_rm_learning"
 MINUTES = 30.0
-TASKS = {"close_drawer": "CloseDrawer", "close_door": "CloseDoor"}
+TASKS = {"close_drawer": "CloseDrawer", "pick_cube": "PickCube", "close_door": "CloseDoor"}
 BOUND = 80.0
 GOALS = {
     "CloseDrawer": (
@@ -37,12 +37,22 @@ GOALS = {
         "swing the open door shut",
         "the cabinet door is closed all the way",
     ),
+    "PickCube": (
+        "the red cube is held up in the air",
+        "lift the red cube",
+        "raise the red cube off the table",
+        "the hand holds the red block above the table",
+    ),
 }
 """Sentences of the goal, whatever words an episode was asked with: a threshold belongs to sentences."""
 
-THRESHOLD, VOTES, OF = 0.70, 5, 7
-"""When it is shut. Chosen on CloseDrawer's demonstrations and 16 attempts that were made to fail: 16 of 23 successes
-were seen, and 3 of 13 failures taken for one, with the drawer nearly shut."""
+THRESHOLDS = {"CloseDrawer": 0.70, "CloseDoor": 0.70, "PickCube": 0.65}
+VOTES, OF = 5, 7
+"""When it is done. Chosen on the tasks' demonstrations and on attempts that were made to fail.
+
+CloseDrawer: 16 of 23 successes were seen, and 3 of 13 failures taken for one, with the drawer nearly shut. PickCube:
+28 of 31, none of them too early, and 1 of 13. CloseDoor has CloseDrawer's.
+"""
 
 
 def _register(name: str, task: str) -> None:
@@ -98,7 +108,9 @@ def reward_file(task: str) -> Path:
     file = RUNS / f"{task}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     reward = {"cameras": ["front", "wrist"], "goals": list(GOALS[task])}
-    file.write_text(json.dumps({"model": "twin_tower", "threshold": THRESHOLD, "reward": reward}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"model": "twin_tower", "threshold": THRESHOLDS[task], "reward": reward}), encoding="utf-8"
+    )
     return file
 
 

@@ -71,12 +71,18 @@ class Project:
         yield platform.platform()
         yield sys.executable
         yield from system.missing_packages()
+        yield from system.wanted_packages()
 
     def _system(self, log: Log) -> None:
         if missing := system.missing_packages():
             system.install(missing, log)
         if missing := [name for name in system.missing_packages() if not name.startswith("python")]:
             raise StageError(f"still missing after the install: {', '.join(missing)}")
+        if wanted := system.wanted_packages():
+            try:
+                system.install(wanted, log)
+            except StageError as error:
+                print(f"setup: going on without a browser, so without the page's tests: {error}", flush=True)
 
     # --- environment
 

@@ -12,6 +12,8 @@ from stage import Log, StageError
 
 PROGRAMS = {"g++": "g++", "cmake": "cmake", "make": "make"}
 LIBRARIES = {"OSMesa": "libosmesa6", "usb-1.0": "libusb-1.0-0"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+"""Programs of which one is wanted: the page's tests look at it in a real browser, and are skipped without one."""
 
 
 def missing_packages() -> list[str]:
@@ -26,6 +28,11 @@ def missing_packages() -> list[str]:
     except ImportError:
         missing.append(f"python{version}-venv")
     return missing
+
+
+def wanted_packages() -> list[str]:
+    """Debian packages that setup can do without."""
+    return [] if any(shutil.which(browser) for browser in BROWSERS) else [BROWSERS[0]]
 
 
 def install(packages: Iterable[str], log: Log) -> None:

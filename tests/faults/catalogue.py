@@ -40,7 +40,6 @@ CATALOGUE: Mapping[int, Fault] = {
         "network parted for 5 s, 60 s",
         "bounded queues, no step lost or doubled",
         {"lost_steps": 0, "doubled_steps": 0, "more_mb": 200},
-        missing="the correction page is not there yet",
     ),
     10: Fault("disk full", "the episode ends cleanly, old data stays sound", {"lost_steps": 0}),
     11: Fault("recorder killed", "earlier episodes stay sound, the open one is marked", {"lost_steps": 0}),

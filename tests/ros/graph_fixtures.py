@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from tutelage_core.contract import CameraNeed
 FIRST_DOMAIN, LAST_DOMAIN = 10, 100  # higher ones use ports that the system hands out too
 
 
-@pytest.fixture
-def domain() -> Iterator[int]:
+@contextmanager
+def free_domain() -> Iterator[int]:
     """A ROS domain that no other test on this machine uses."""
     folder = Path(tempfile.gettempdir())
     for number in range(FIRST_DOMAIN, LAST_DOMAIN + 1):
@@ -32,6 +33,13 @@ def domain() -> Iterator[int]:
             yield number
             return
     pytest.fail("every ROS domain is in use by another test")
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    """A ROS domain of the test's own."""
+    with free_domain() as number:
+        yield number
 
 
 @pytest.fixture(scope="session")

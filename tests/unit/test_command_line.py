@@ -12,12 +12,14 @@ from tutelage.cli.main import Command, parsed
 from tutelage.learning.judge import RewardChoice
 from tutelage.learning.settings import default_settings, hg_dagger_settings
 from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
+from tutelage.runs.page import PageConfig, serve_page
 from tutelage.runs.score_episodes import GoldenConfig, ScoreEpisodesConfig
 from tutelage.runs.train_bc import TrainBcConfig
 from tutelage.runs.train_hil_serl import TrainHilSerlConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
 from tutelage.runs.train_tower import TrainTowerConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
+from tutelage_core.errors import ConfigurationError
 
 pytestmark = pytest.mark.unit
 
@@ -77,3 +79,12 @@ def test_online_learning_without_a_folder_is_refused(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         parsed(["train", "wsrl"])
     assert "--output" in capsys.readouterr().err
+
+
+def test_page_has_a_verb_and_an_open_door_is_refused_before_anything_starts() -> None:
+    command = parsed(["page", "--host", "0.0.0.0"])
+    assert isinstance(command, PageConfig)
+    opened: list[str] = []
+    with pytest.raises(ConfigurationError, match="token"):
+        serve_page(command, opened.append)
+    assert not opened

@@ -20,6 +20,7 @@ from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
 from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
 from tutelage.runs.graph import RunConfig
+from tutelage.runs.page import PageConfig
 from tutelage.runs.replay_incident import ReplayIncidentConfig
 from tutelage.runs.scenes import SimConfig
 from tutelage.runs.score_episodes import GoldenConfig, ScoreEpisodesConfig
@@ -121,6 +122,7 @@ Command = (
     | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
     | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
     | Annotated[DemoConfig, tyro.conf.subcommand("demo", description="five episodes in the graph, with a report page")]
+    | Annotated[PageConfig, tyro.conf.subcommand("page", description="see, take over, say and judge in a browser")]
     | Annotated[LiveConfig, tyro.conf.subcommand("live", description="the graph in real time, until Ctrl-C")]
     | Annotated[
         ReplayIncidentConfig, tyro.conf.subcommand("replay-incident", description="what a blown-up simulation did")
@@ -202,6 +204,8 @@ def _run(command: Command) -> int:
             return show.demo(command.policy, command.task, command.episodes, command.output)
         case LiveConfig():
             return show.live(command.policy, command.task, command.output)
+        case PageConfig():
+            return show.page(command)
         case ReplayIncidentConfig():
             return show_incident.replay_incident(command)
         case DataConfig():

@@ -16,6 +16,7 @@ from tutelage.runs import evaluate as evaluating
 from tutelage.runs import ship as shipping
 from tutelage.runs import train_bc as training
 from tutelage.runs import train_trunk as trunk_training
+from tutelage.runs.page import PageConfig, serve_page
 
 _console = Console()
 
@@ -88,6 +89,11 @@ def live(policy: str, task: str, output: Path) -> int:
     _console.print("bringing up the graph in real time; Ctrl-C ends it")
     graph.run_graph(config, _say)
     return 0
+
+
+def page(config: PageConfig) -> int:
+    """Serve the page until Ctrl-C."""
+    return serve_page(config, lambda address: _console.print(f"open {address} in a browser; Ctrl-C ends the page"))
 
 
 def doctor() -> int:

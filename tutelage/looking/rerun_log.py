@@ -7,18 +7,18 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
 
+from tutelage.looking.jpeg import to_jpeg
 from tutelage.looking.picture import rewards_of
 from tutelage.looking.spans import SOURCE_COLOURS, edges_s, spans_of
 from tutelage_core.contract import NS_PER_S
 from tutelage_core.episodes.labels import Judgement
 from tutelage_core.episodes.reader import Episode
 from tutelage_core.errors import ConfigurationError
-from tutelage_core.types import FloatArray, ImageArray, Source
+from tutelage_core.types import FloatArray, Source
 
 APPLICATION = "tutelage"
 SUFFIX = ".rrd"
@@ -115,7 +115,7 @@ def _log(stream: rr.RecordingStream, episode: Episode, judged: Judgement, reward
     times = _times(episode.stamps_ns, int(episode.stamps_ns[0]))
     stream.log("about", rr.TextDocument(_about(episode, judged), media_type=rr.MediaType.MARKDOWN), static=True)
     for camera, images in episode.images.items():
-        blobs = [_jpeg(image) for image in images]
+        blobs = [to_jpeg(image, JPEG_QUALITY) for image in images]
         columns = rr.EncodedImage.columns(blob=blobs, media_type=["image/jpeg"] * len(blobs))
         stream.send_columns(f"camera/{camera}", times, columns)
     _log_arm(stream, episode, times)
@@ -218,13 +218,6 @@ def _about(episode: Episode, judged: Judgement) -> str:
         *(f"- label: {remark}" for remark in judged.remarks),
     ]
     return "\n".join(lines)
-
-
-def _jpeg(image: ImageArray) -> bytes:
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise ConfigurationError(f"an image of shape {image.shape} cannot be made a JPEG")
-    return data.tobytes()
 
 
 def _matrices(rotations_6d: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ NODES = (
     "reward_node",
     "foxglove_node",
     "teleop_node",
+    "ui_node",
     "run_episodes",
     "inject",
     "poison_probe",
@@ -23,6 +24,7 @@ NODES = (
     "image_probe",
     "latency_probe",
     "record_probe",
+    "page_probe",
 )
 
 setup(

@@ -16,6 +16,7 @@ from tutelage_nodes.episode_runner import EpisodeRunner
 from tutelage_nodes.episode_setup import EpisodeSetup
 
 NO_EPISODE = "no episode runs: begin one with the action run_episode"
+BY_HAND = "no policy takes part in this episode: press the enabling key"
 
 
 class Stream(Protocol):
@@ -106,6 +107,8 @@ class OperatorDesk:
             return NO_EPISODE
         if self._session.state is not DriveState.PAUSED:
             return f"START is not possible in {self._session.state}"
+        if not waits and self._runner.episode.is_by_hand:
+            return BY_HAND
         missing = await self._setup.missing(self._runner.peers)
         if missing:
             return f"not ready: {missing}"
