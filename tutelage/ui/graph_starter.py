@@ -74,8 +74,8 @@ class GraphStarter:
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / "graph.log").open("w", encoding="utf-8") as log:
                 self._watch_over(asked, log)
-        except (TutelageError, OSError) as error:
-            self._tell("down", str(error))
+        except Exception as error:  # whatever it is, whoever asked is told
+            self._tell("down", str(error) or repr(error))
 
     def _watch_over(self, asked: Launch, log: TextIO) -> None:
         environment = graph_environment()

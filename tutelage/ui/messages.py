@@ -14,6 +14,9 @@ from tutelage_core.errors import ConfigurationError
 MAX_MESSAGE_BYTES = 4096
 """A longer message ends the connection."""
 
+LATEST_MS = 2e12
+"""A clock of a page shows no more [ms]: its seconds fit into 32 bits."""
+
 Name = Annotated[str, Field(max_length=64, pattern=r"^[\w .:/-]*$")]
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """One line of a person's words."""
@@ -79,7 +82,7 @@ class HandMessage(Message):
 
     type: Literal["hand"]
     number: Count
-    ms: Annotated[float, Field(ge=0.0, le=1e13)]
+    ms: Annotated[float, Field(ge=0.0, le=LATEST_MS)]
     held: bool
     axes: Annotated[list[Axis], Field(min_length=6, max_length=6)]
     gripper: Share | None = None

@@ -55,7 +55,7 @@ export class Link extends EventTarget {
   _line(text) {
     const message = JSON.parse(text);
     if (message.type === "answer") this._answer(message);
-    else if (message.type === "pong") this.roundTripMs = message.number === this._number_sent ? performance.now() - this._pinged : NaN;
+    else if (message.type === "pong") this.roundTripMs = message.number === this._pingNumber ? performance.now() - this._pinged : NaN;
     else {
       if (message.type === "welcome") this.cameras = message.cameras;
       this._emit(message.type, message);
@@ -76,9 +76,9 @@ export class Link extends EventTarget {
   }
 
   _ping() {
-    this._number_sent = (this._number_sent ?? 0) + 1;
+    this._pingNumber = (this._pingNumber ?? 0) + 1;
     this._pinged = performance.now();
-    this.send({ type: "ping", number: this._number_sent });
+    this.send({ type: "ping", number: this._pingNumber });
   }
 
   _emit(type, detail) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,7 +136,8 @@ class UiNode(TutelageNode[UiNodeParameters]):
         if server is None:
             return False, "no server", {}
         values: dict[str, object] = {"pictures_dropped": server.dropped, **server.counters}
-        return True, f"{server.clients} pages at {self.params.host}:{self.params.port}", values
+        where = f"{server.clients} pages at {self.params.host}:{self.params.port}"
+        return "errors" not in self.counters, where, values
 
     # what the server asks for; in its thread, so all of it waits for this node's own
 
@@ -168,7 +170,11 @@ class UiNode(TutelageNode[UiNodeParameters]):
 
     def _work(self) -> None:
         while self._todo:
-            self._todo.popleft()()
+            try:
+                self._todo.popleft()()
+            except Exception:  # one page's wish must not end what the others see, nor the way to a stop
+                self.count("errors")
+                self.get_logger().error(traceback.format_exc())
 
     def _say(self, sender: str, asked: messages.HandMessage) -> None:
         self._last_word[sender] = asked
