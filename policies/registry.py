@@ -15,6 +15,7 @@ from tutelage_core.errors import UnknownNameError
 POLICIES: Mapping[str, str] = {
     "bc": "policies.bc.policy:BcPolicy",
     "hil_serl": "policies.hil_serl.policy:HilSerlPolicy",
+    "rum": "policies.rum.policy:RumPolicy",
 }
 """Kind of policy to class, imported when asked for; each has `from_checkpoint(Checkpoint)`."""
 

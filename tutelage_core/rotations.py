@@ -12,6 +12,9 @@ import numpy as np
 
 from tutelage_core.types import FloatArray, Pose
 
+COLUMN_ERROR = 1e-3
+"""By how much two columns may miss length one and a right angle."""
+
 
 def multiply_xyzw(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the quaternion product a * b (first b, then a), both xyzw, shape (4,)."""
@@ -77,3 +80,18 @@ def step_between(start: Pose, end: Pose) -> FloatArray:
     """Return the translation [m] and rotation vector [rad] from `start` to `end` in the base frame, shape (6,)."""
     turn = multiply_xyzw(end.quaternion_xyzw, conjugate_xyzw(start.quaternion_xyzw))
     return np.concatenate([end.position - start.position, xyzw_to_rotation_vector(turn)])
+
+
+def matrix_from_6d(columns: FloatArray) -> FloatArray:
+    """Return the rotation, shape (3, 3), whose first two columns these are, one after the other, shape (6,).
+
+    Raises:
+        ValueError: they are no two columns of a rotation.
+    """
+    if np.shape(columns) != (6,):
+        raise ValueError(f"needs 6 numbers, got shape {np.shape(columns)}")
+    first, second = np.asarray(columns[:3], np.float64), np.asarray(columns[3:], np.float64)
+    errors = (abs(first @ first - 1.0), abs(second @ second - 1.0), abs(first @ second))
+    if not max(errors) < COLUMN_ERROR:  # so written that NaN is refused
+        raise ValueError(f"{np.asarray(columns).tolist()} is not two columns of a rotation")
+    return np.stack([first, second, np.cross(first, second)], axis=1)

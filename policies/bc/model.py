@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from policies.bc.config import BcModelConfig
+from policies.keypoint_reader import KeypointReader
+from policies.weights import copy_weights
 from tutelage_core.contract import CameraNeed
 from tutelage_core.encoders.image import ImageEncoder, build_image_encoder, frozen_digest
 from tutelage_core.errors import ConfigurationError
@@ -39,33 +41,6 @@ def _channels_last(module: nn.Module) -> None:
     for convolution in module.modules():
         if isinstance(convolution, nn.Conv2d):
             convolution.weight.data = convolution.weight.data.contiguous(memory_format=torch.channels_last)
-
-
-class KeypointReader(nn.Module):
-    """Reads *where* and *what* off a feature map.
-
-    Spatial softmax (Levine et al. 2016) gives the expected place of each attention map, precise below one cell; the
-    features read through the same map tell what is there, such as how an object is turned.
-    """
-
-    def __init__(self, channels: int, grid: tuple[int, int], keypoints: int, features: int, out: int) -> None:
-        """Read `keypoints` places with `features` numbers each, and embed them in `out` numbers."""
-        super().__init__()
-        rows, columns = grid
-        y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
-        self.register_buffer("places", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
-        self.attention_and_values = nn.Linear(channels, keypoints + features)
-        self.split = (keypoints, features)
-        self.embed = nn.Sequential(nn.Linear(keypoints * (2 + features), out), nn.LayerNorm(out), nn.ReLU())
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features of shape (batch, channels, *grid) to an embedding of shape (batch, out)."""
-        cells = features.permute(0, 2, 3, 1).flatten(1, 2)
-        attention, values = self.attention_and_values(cells).split(self.split, dim=-1)
-        attention = attention.transpose(1, 2).contiguous().softmax(dim=-1)
-        where = attention @ cast("Tensor", self.places)
-        what = attention @ values
-        return self.embed(torch.cat([where, what], dim=-1).flatten(1))
 
 
 class BcNetwork(nn.Module):
@@ -170,19 +145,7 @@ class BcNetwork(nn.Module):
         Raises:
             ConfigurationError: a name is missing or unknown, or a shape differs; each is listed.
         """
-        own = self.learned_state()
-        faults = [f"missing tensor '{name}'" for name in own if name not in tensors]
-        faults += [f"unknown tensor '{name}'" for name in tensors if name not in own]
-        faults += [
-            f"tensor '{name}': shape {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
-            for name in own
-            if name in tensors and tensors[name].shape != own[name].shape
-        ]
-        if faults:
-            raise ConfigurationError("weights do not fit the network: " + "; ".join(faults[:8]))
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(tensors[name])
+        copy_weights(self.learned_state(), tensors)
 
 
 def _pinned(config: BcModelConfig, encoder: ImageEncoder) -> BcModelConfig:

@@ -12,8 +12,9 @@ from policies.bc.config import BcModelConfig
 from policies.bc.model import BcNetwork
 from policies.bc.normalisation import Normalisation
 from policies.checkpoint import WEIGHTS, Checkpoint, save_checkpoint
+from policies.observation_checks import checked_image, checked_state
 from tutelage_core.config import to_mapping
-from tutelage_core.contract import NS_PER_S, STATE_KEYS, CameraNeed, PolicySpec
+from tutelage_core.contract import NS_PER_S, CameraNeed, PolicySpec
 from tutelage_core.errors import CheckpointError, ConfigurationError
 from tutelage_core.types import STEP_SIZE, ActionChunk, FloatArray, Observation
 
@@ -75,9 +76,9 @@ class BcPolicy:
             raise ValueError(f"window holds {len(window)} observations, the policy needs {self._spec.history}")
         images: dict[str, torch.Tensor] = {}
         for name, need in self._spec.cameras.items():
-            pixels = np.stack([_checked_image(obs, name, need) for obs in window])
+            pixels = np.stack([checked_image(obs, name, need) for obs in window])
             images[name] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        state = np.stack([_checked_state(obs, self._spec.state_keys) for obs in window])
+        state = np.stack([checked_state(obs, self._spec.state_keys) for obs in window])
         with torch.inference_mode():
             said = self._network(images, torch.from_numpy(self._normalisation.state(state))[None])
         steps = np.empty((self._spec.chunk, STEP_SIZE))
@@ -142,27 +143,3 @@ def gripper_command(logit: FloatArray, output: str) -> FloatArray:
     if output == "binary":
         return (logit > 0).astype(np.float64)
     return 1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0)))
-
-
-def _checked_image(obs: Observation, name: str, need: CameraNeed) -> np.ndarray:
-    image = obs.images.get(name)
-    if image is None:
-        raise ValueError(f"observation lacks camera '{name}'; it has {', '.join(sorted(obs.images)) or 'none'}")
-    if image.shape != (need.height, need.width, 3) or image.dtype != np.uint8:
-        raise ValueError(
-            f"camera '{name}': image of shape {image.shape} {image.dtype}, the policy needs "
-            f"{(need.height, need.width, 3)} uint8"
-        )
-    return image
-
-
-def _checked_state(obs: Observation, keys: tuple[str, ...]) -> FloatArray:
-    parts: list[FloatArray] = []
-    for key in keys:
-        value = obs.state.get(key)
-        if value is None:
-            raise ValueError(f"observation lacks state '{key}'; it has {', '.join(sorted(obs.state)) or 'none'}")
-        if value.shape != (STATE_KEYS[key],) or not np.all(np.isfinite(value)):
-            raise ValueError(f"state '{key}': {value}, the policy needs {STATE_KEYS[key]} finite numbers")
-        parts.append(value)
-    return np.concatenate(parts)

@@ -20,6 +20,7 @@ import numpy as np
 from policies.hil_serl.transition import ACTION_SIZE, Gripper, ReplayError
 from tutelage_core.contract import RobotContract
 from tutelage_core.errors import ConfigurationError
+from tutelage_core.rotations import matrix_from_6d
 from tutelage_core.types import STEP_SIZE, FloatArray
 
 ACTION = "relative_tcp_step"
@@ -73,13 +74,12 @@ def rotation_of(state: Mapping[str, FloatArray]) -> FloatArray:
         ReplayError: the state has no `tcp_rotation_6d`, or it is no rotation.
     """
     columns = state.get("tcp_rotation_6d")
-    if columns is None or np.shape(columns) != (6,):
+    if columns is None:
         raise ReplayError(f"state: needs tcp_rotation_6d of 6 numbers; it has {', '.join(sorted(state)) or 'nothing'}")
-    first, second = np.asarray(columns[:3], np.float64), np.asarray(columns[3:], np.float64)
-    errors = (abs(first @ first - 1.0), abs(second @ second - 1.0), abs(first @ second))
-    if not max(errors) < 1e-3:  # so written that NaN is refused
-        raise ReplayError(f"state: tcp_rotation_6d {np.asarray(columns).tolist()} is not two columns of a rotation")
-    return np.stack([first, second, np.cross(first, second)], axis=1)
+    try:
+        return matrix_from_6d(columns)
+    except ValueError as error:
+        raise ReplayError(f"state: tcp_rotation_6d: {error}") from error
 
 
 def adjoint(R_a_b: FloatArray) -> FloatArray:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from policies.bc.policy import BcPolicy, make_spec
 from policies.bc.training import Training
@@ -20,6 +22,18 @@ from policies.hil_serl.policy import make_spec as make_hil_serl_spec
 from policies.hil_serl.state_encoder import StateScales
 from policies.policy import Policy
 from policies.registry import POLICIES
+from policies.rum.config import (
+    ActConfig,
+    DiffusionConfig,
+    MlpConfig,
+    ResidualVqConfig,
+    TransformerConfig,
+    VqBetConfig,
+)
+from policies.rum.model import HEADS, RumModelConfig, RumNetwork
+from policies.rum.policy import RumPolicy
+from policies.rum.policy import make_spec as make_rum_spec
+from policies.rum.scales import RumScales
 from tests.unit.bc_samples import QUICK, sample_frames, with_history
 from tutelage_core.contract import ACTION_REPRESENTATIONS, NS_PER_S, STATE_KEYS, CameraNeed
 from tutelage_core.types import Observation
@@ -47,10 +61,34 @@ def hil_serl() -> Policy:
     return make_policy(spec, model, Scales(ActionScale(0.02, 0.1), StateScales()))
 
 
+def rum(head: str, actions: str = "relative", state_keys: tuple[str, ...] = ()) -> Policy:
+    small = TransformerConfig(layers=1, heads=2, width=16, dropout=0.0)
+    config = RumModelConfig(
+        head,
+        "compact",
+        state_keys=state_keys,
+        actions=actions,
+        keypoints=4,
+        keypoint_features=4,
+        features=16,
+        vq_bet=VqBetConfig(ResidualVqConfig(codes=4, latent=8, hidden=16), small),
+        diffusion=DiffusionConfig(small, steps=20, sample_steps=4),
+        act=ActConfig(small),
+        mlp=MlpConfig(hidden=16),
+    )
+    torch.manual_seed(0)
+    cameras = {"wrist": CameraNeed(32, 32)}
+    spec = make_rum_spec(config, cameras, action="tcp_step", control_rate_hz=10.0, tasks=("reach",))
+    size = config.state_size
+    return RumPolicy(spec, RumNetwork(config, cameras), RumScales(0.02, 0.1, (0.0,) * size, (1.0,) * size))
+
+
 IMPLEMENTATIONS: dict[str, Callable[[], Policy]] = {
     "bc": lambda: bc(1, "binary"),
     "bc with history": lambda: bc(3, "value"),
     "hil_serl": hil_serl,
+    **{f"rum {head}": partial(rum, head) for head in HEADS},
+    "rum with state, in the base frame": lambda: rum("mlp", "base", ("tcp_position", "gripper_opening")),
 }
 
 
