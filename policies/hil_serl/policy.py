@@ -20,6 +20,7 @@ from policies.hil_serl.observation_encoder import frozen_maps, pooled_grid
 from policies.hil_serl.state_encoder import EpisodeOrigin, StateEncoder, StateScales
 from policies.hil_serl.transition import Gripper, ReplayError
 from policies.hil_serl.weights import put_weights
+from policies.observation_checks import checked_image
 from tutelage_core.config import to_mapping
 from tutelage_core.contract import NS_PER_S, STATE_KEYS, CameraNeed, PolicySpec
 from tutelage_core.encoders.image import ImageEncoder, build_image_encoder, frozen_digest
@@ -147,7 +148,7 @@ class HilSerlPolicy:
         """
         if self._seen is not None and self._seen[0] is obs:
             return self._seen[1]
-        pixels = [_checked_image(obs, name, need) for name, need in self._spec.cameras.items()]
+        pixels = [checked_image(obs, name, need) for name, need in self._spec.cameras.items()]
         try:
             origin = self._state_encoder.origin(obs.state) if self._origin is None else self._origin
             state = self._state_encoder.encode(obs.state, origin)
@@ -279,15 +280,3 @@ def observation_shape(
         return ObservationShape({name: (need.height, need.width, 3) for name, need in cameras.items()}, state)
     grid = pooled_grid(trunk.grid, config.encoder)
     return ObservationShape(dict.fromkeys(cameras, (trunk.channels, *grid)), state)
-
-
-def _checked_image(obs: Observation, name: str, need: CameraNeed) -> np.ndarray:
-    image = obs.images.get(name)
-    if image is None:
-        raise ValueError(f"observation lacks camera '{name}'; it has {', '.join(sorted(obs.images)) or 'none'}")
-    if image.shape != (need.height, need.width, 3) or image.dtype != np.uint8:
-        raise ValueError(
-            f"camera '{name}': image of shape {image.shape} {image.dtype}, the policy needs "
-            f"{(need.height, need.width, 3)} uint8"
-        )
-    return image
