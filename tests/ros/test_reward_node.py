@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,9 @@ from tutelage_nodes import topics
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
 
+EPISODES, ANSWERED_S = 4, 10.0
+"""Episodes at most until enough moments were seen, and how long their answers are waited for [s]."""
+
 __all__ = ["folder", "graph", "models_can_be_found", "operator"]
 
 
@@ -41,8 +45,6 @@ def test_each_frame_is_scored_once_by_each_model_and_by_all_together(
     listener = Listener(operator)
     with reward_node(domain, bright, troubled, ensemble="mean", quorum=1, threshold=0.05) as rewards:
         rewards.wait_until_ready()
-        result = operator.result(run(operator))
-        assert (result.steps, result.termination) == (STEPS, "time_limit"), result.message
         # nothing waits for this node, so on a busy machine it may miss moments; what it saw, it answers
         names = (bright, troubled, "ensemble")
 
@@ -50,7 +52,14 @@ def test_each_frame_is_scored_once_by_each_model_and_by_all_together(
             counts = {len(listener.of(name)) for name in names}
             return len(counts) == 1 and counts.pop() >= STEPS // 2
 
-        operator.wait(all_said, "scores of every model and of all together")
+        for _ in range(EPISODES):
+            result = operator.result(run(operator))
+            assert (result.steps, result.termination) == (STEPS, "time_limit"), result.message
+            limit_s = time.monotonic() + ANSWERED_S
+            operator.wait(lambda limit_s=limit_s: all_said() or time.monotonic() > limit_s, "what it answers")
+            if all_said():
+                break
+        assert all_said(), {name: len(listener.of(name)) for name in names}
         good, bad, joint = (listener.of(name) for name in names)
     stamps = [message.header.stamp for message in good]
     assert len({(stamp.sec, stamp.nanosec) for stamp in stamps}) == len(stamps)

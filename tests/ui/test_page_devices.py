@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,6 +132,9 @@ def test_phone_shows_all_and_drives_with_two_thumbs(
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "nothing is out of the window"
     page.screenshot(path=str(pictures / "page-phone.jpg"), type="jpeg", quality=80)
     steps = place.executed_by(Source.HUMAN)
+    expect(page.locator("figcaption").first).to_have_text(
+        re.compile("a second")
+    )  # and nothing moves on the page any more
     page.locator("#pad").scroll_into_view_if_needed()
     hold, stick = page.locator("#hold").bounding_box(), page.locator("#stick").bounding_box()
     assert hold
