@@ -52,8 +52,9 @@ def test_thread_of_its_own_returns_and_raises_what_the_call_does() -> None:
 
 @needs_the_right
 def test_who_became_real_time_in_a_thread_of_its_own_takes_it_along() -> None:
+    before = real_time_threads()  # an earlier test's driver may have left one behind
     in_thread_of_its_own(become_real_time)
-    assert not real_time_threads()
+    assert not real_time_threads() - before
 
 
 @needs_the_right
@@ -70,6 +71,7 @@ def test_thread_that_gave_up_real_time_cannot_become_it_and_who_called_still_can
 def test_encoding_a_video_makes_no_thread_real_time(codec: str, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (30, 192, 192, 3)).astype(np.uint8)
     settings = ExportSettings(codec=codec)  # pyright: ignore[reportArgumentType]
+    before = real_time_threads()
     seen: set[str] = set()
     threads: list[int] = []
     done = threading.Event()
@@ -87,5 +89,6 @@ def test_encoding_a_video_makes_no_thread_real_time(codec: str, tmp_path: Path) 
     finally:
         done.set()
         watcher.join()
-    assert max(threads) > min(threads), "the encoder's threads were looked at"
-    assert not seen | real_time_threads()
+    assert len(threads) > 3, "it was looked at while it worked"
+    assert codec != "libsvtav1" or max(threads) > min(threads) + 3, "and at the encoder's own threads"
+    assert not (seen | real_time_threads()) - before
