@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.action import ActionClient
 from rclpy.client import Client
 from rclpy.node import Node
+from rclpy.task import Future
 from tutelage_interfaces.action import RunEpisode
 from tutelage_interfaces.srv import Command, LabelEpisode, Sentence
 
@@ -22,7 +23,7 @@ from tutelage_nodes import topics
 
 Reply = Callable[[bool, str], None]
 STOP_FOR_NS = 3 * NS_PER_S
-"""A stop is sent again for so long, until the session says that it is stopped [ns]."""
+"""A stop is sent again for so long, until the session has answered it [ns]."""
 
 NO_SESSION = "no session answers: bring the graph up first"
 
@@ -88,17 +89,21 @@ class UiDesk:
         self._stop_reason, self._stop_until_ns = reason, self._clock.now_ns() + STOP_FOR_NS
         self._send_stop()
 
-    def look(self, *, stopped: bool) -> None:
-        """Stop again what has not heard it; call it often, with whether the session is stopped."""
-        if stopped or self._clock.now_ns() > self._stop_until_ns:
-            self._stop_until_ns = 0
-        if self._stop_until_ns:
+    def look(self) -> None:
+        """Stop again what has not heard it; call it often."""
+        if self._clock.now_ns() < self._stop_until_ns:
             self._send_stop()
 
     def _send_stop(self) -> None:
-        for client in (self._event, self._arm_event):
-            if client.service_is_ready():
-                client.call_async(Command.Request(event=DriveEvent.STOP, reason=self._stop_reason))
+        request = Command.Request(event=DriveEvent.STOP, reason=self._stop_reason)
+        if self._event.service_is_ready():
+            # its answer, and no state: one that came later may have taken the state's place on the way
+            self._event.call_async(request).add_done_callback(self._end_stop)
+        if self._arm_event.service_is_ready():
+            self._arm_event.call_async(request)
+
+    def _end_stop(self, _: Future) -> None:
+        self._stop_until_ns = 0
 
     def do(self, request: messages.AnyRequest, author: str, reply: Reply) -> None:
         """Do what is asked and call `reply` with whether it was done and a sentence."""

@@ -35,7 +35,6 @@ from tutelage.ui.server import PageServer
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import ConfigurationError
-from tutelage_core.session import DriveState
 from tutelage_nodes import convert, topics
 from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.ui_desk import UiDesk
@@ -215,8 +214,7 @@ class UiNode(TutelageNode[UiNodeParameters]):
         self.count("pictures")
 
     def _push(self) -> None:
-        session = self._feed.session
-        self._desk.look(stopped=session is not None and session.state == DriveState.STOPPED)
+        self._desk.look()
         if self._server is not None and self._server.clients:
             self._feed.push()
 
