@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from page_server_samples import served
 
+from reward_models.recorded import ScoredEpisode, scores_folder, write_scores
+from reward_models.reward_model import Score, ScoreStatus
 from tests.unit.test_episode_picture import episode_of
 from tutelage.ui.library import Library
 from tutelage_core.episodes.labels import Label, RewardScores, add_label
@@ -32,6 +34,22 @@ def test_list_says_how_each_episode_ended_and_what_was_said_of_it(tmp_path: Path
     assert (rows["a"]["judged"], rows["a"]["scores"]) == (False, {})
     assert (rows["b"]["success"], rows["b"]["failure"], rows["b"]["judged"]) == (False, "dropped", True)
     assert rows["b"]["scores"] == {"tower": 0.4}
+
+
+def test_scores_beside_the_recordings_are_shown_and_damaged_ones_are_named(tmp_path: Path) -> None:
+    episode = episode_of(tmp_path, DROVE)
+    values = (0.5, None, 0.7, 0.8, None)
+    scores = tuple(
+        Score.failed(ScoreStatus.TIMEOUT, stamp, "late") if value is None else Score(value, ScoreStatus.OK, stamp)
+        for stamp, value in zip(episode.stamps_ns.tolist(), values, strict=True)
+    )
+    folder = scores_folder(tmp_path, "twin_tower")
+    file = write_scores(folder, ScoredEpisode("a", "twin_tower", "pick it up", scores))
+    library = Library(tmp_path)
+    assert library.listing()["episodes"][0]["scores"] == {"twin_tower": 0.8}
+    assert library.episode("a")["rewards"] == {"twin_tower": list(values)}
+    file.write_text("{", encoding="utf-8")
+    assert "score it again" in library.listing()["episodes"][0]["error"]
 
 
 def test_judgement_that_comes_later_is_seen(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_same_generator_gives_the_same_chunk(head: ActionHead) -> None:
     assert torch.equal(*drawn)
 
 
-def test_only_the_newest_observation_may_be_left_out_of_nothing(head: ActionHead) -> None:
+def test_newest_observation_has_a_say(head: ActionHead) -> None:
     window, _ = batch()
     assert isinstance(head, torch.nn.Module)
     head.eval()

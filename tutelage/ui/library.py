@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, Response
 
+from reward_models.recorded import SCORES, read_scores
 from tutelage.film_strip import FilmStrip
 from tutelage.looking.jpeg import to_jpeg
 from tutelage.looking.spans import SOURCE_COLOURS, changed, edges_s, spans_of
@@ -21,7 +22,7 @@ from tutelage_core.episodes.labels import Judgement, judge, read_labels
 from tutelage_core.episodes.manifest import Manifest
 from tutelage_core.episodes.reader import Episode
 from tutelage_core.episodes.store import EpisodeStore
-from tutelage_core.errors import EpisodeError, TutelageError, UnknownNameError
+from tutelage_core.errors import ConfigurationError, EpisodeError, TutelageError, UnknownNameError
 from tutelage_core.types import Source
 
 MOST = 200
@@ -88,7 +89,7 @@ class Library:
         """
         episode = self._pixels(name)
         edges = edges_s(episode)
-        judgement = self._judgement(name)
+        rewards = self._rewards(name, judgement := self._judgement(name))
         return {
             **self._row(name),
             "instruction": episode.metadata.instruction,
@@ -114,7 +115,9 @@ class Library:
             "seconds": round(float(edges[-1]), 3),
             "progress": [_number(value) for value in episode.progress.tolist()],
             "gripper": [_number(value) for value in episode.executed[:, 6].tolist()],
-            "rewards": {model: [_number(v) for v in values] for model, values in judgement.rewards.items()},
+            "rewards": {
+                model: [_number(v) for v in values] for model, values in self._rewards(name, judgement).items()
+            },
             "remarks": list(judgement.remarks),
         }
 
@@ -163,8 +166,19 @@ class Library:
         row = {"name": name, **self._told[name]}
         if judgement.success is not None:
             row |= {"success": judgement.success, "failure": judgement.failure, "judged": True}
-        scores = {model: _last(values) for model, values in judgement.rewards.items()}
+        scores = {model: _last(values) for model, values in self._rewards(name, judgement).items()}
         return {**row, "scores": scores}
+
+    def _rewards(self, name: str, judgement: Judgement) -> dict[str, tuple[float | None, ...]]:
+        """Return each reward model's numbers, of labels and of scores beside the recordings; None where it has none."""
+        found = dict(judgement.rewards)
+        try:
+            for file in sorted((self._folder / SCORES).glob(f"*/{name}.json")):
+                scored = read_scores(file)
+                found[scored.model] = tuple(score.value if score.valid else None for score in scored.scores)
+        except ConfigurationError as error:
+            raise EpisodeError(f"{name}: {error}; score it again") from error
+        return found
 
     def _judgement(self, name: str) -> Judgement:
         try:
