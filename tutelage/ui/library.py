@@ -89,7 +89,8 @@ class Library:
         """
         episode = self._pixels(name)
         edges = edges_s(episode)
-        rewards = self._rewards(name, judgement := self._judgement(name))
+        judgement = self._judgement(name)
+        rewards = self._rewards(name, judgement)
         return {
             **self._row(name),
             "instruction": episode.metadata.instruction,
@@ -115,9 +116,7 @@ class Library:
             "seconds": round(float(edges[-1]), 3),
             "progress": [_number(value) for value in episode.progress.tolist()],
             "gripper": [_number(value) for value in episode.executed[:, 6].tolist()],
-            "rewards": {
-                model: [_number(v) for v in values] for model, values in self._rewards(name, judgement).items()
-            },
+            "rewards": {model: [_number(value) for value in values] for model, values in rewards.items()},
             "remarks": list(judgement.remarks),
         }
 
