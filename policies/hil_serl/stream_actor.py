@@ -37,6 +37,7 @@ class ActorReport:
         applied: updates of the weights that it acts with; -1 while they are no learner's.
         staleness: updates of the learner's newest weights that those lack.
         refused: how often weights were refused.
+        run: of the learner that spoke last; empty before any has.
         trouble: what is wrong, empty if nothing is.
     """
 
@@ -45,6 +46,7 @@ class ActorReport:
     applied: int
     staleness: int
     refused: int
+    run: str
     trouble: str
 
 
@@ -160,7 +162,8 @@ class StreamActor:
         is_new = self._clock.now_ns() - self._begun_ns <= self._silence_ns
         if not trouble and not self.learner_is_heard and not is_new:
             trouble = "the learner is silent: is learner_node running?"
-        return ActorReport(len(self.outbox), self.outbox.resent, has, staleness, self._gate.refused, trouble)
+        run = "" if word is None else word.run
+        return ActorReport(len(self.outbox), self.outbox.resent, has, staleness, self._gate.refused, run, trouble)
 
     def close(self) -> None:
         """Sync what is kept, and let go of the folder."""

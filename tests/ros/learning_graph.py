@@ -207,6 +207,8 @@ class Listener:
         self.words: list[ti.TransitionAck] = []
         self.owed: list[int] = []
         """Steps that the actor holds for the learner, as it says on `/diagnostics` once a second."""
+        self.followed = ""
+        """Run of the learner that the actor heard last, as it says there."""
         self._run = run
 
         def hear(kind: Any, topic: str, take: Any, quality: QoSProfile) -> None:
@@ -235,6 +237,7 @@ class Listener:
         values = {pair.key: pair.value for status in message.status for pair in status.values}
         if "steps_unacknowledged" in values:
             self.owed.append(int(values["steps_unacknowledged"]))
+            self.followed = values["learner_run"]
 
     def _on_step(self, message: ti.Transition) -> None:
         self.labels.append(self._run.codec.label(bytes(message.data)))

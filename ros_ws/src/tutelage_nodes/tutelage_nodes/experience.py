@@ -177,6 +177,7 @@ class Experience:
         """Return what is wrong, empty if nothing is, and values worth seeing."""
         report = self._actor.report()
         values: dict[str, object] = {
+            "learner_run": report.run,
             "steps_unacknowledged": report.unacknowledged,
             "steps_resent": report.resent,
             "steps_lost": self._joiner.lost,
