@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from typing import Any, Generic, TypeVar
 
 import rclpy
@@ -15,6 +16,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
 from tutelage_core.config import from_mapping
@@ -85,6 +87,11 @@ class TutelageNode(LifecycleNode, Generic[P]):
         """As rclpy's, without its handlers of QoS events."""
         kwargs.setdefault("event_callbacks", SubscriptionEventCallbacks(use_default_callbacks=False))
         return super().create_subscription(*args, **kwargs)
+
+    def destroy_timer(self, timer: Timer) -> bool:
+        """As rclpy's; its callback group forgets the timer, too: it would keep a weak reference to each for ever."""
+        timer.callback_group.entities.discard(weakref.ref(timer))
+        return super().destroy_timer(timer)
 
     def setup(self) -> None:
         """Make publishers, subscriptions and the core objects; raise TutelageError to refuse."""
