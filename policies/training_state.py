@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from policies.sealed_folder import parse_json_object, read_sealed, write_sealed
 from tutelage_core.config import to_mapping
 from tutelage_core.errors import CheckpointError, ConfigurationError
 
-KIND = "bc training state"
+KIND = "training state"
 _TENSORS = "state.safetensors"
 _FACTS = "state.json"
 _MAY_CHANGE = frozenset({"epochs", "budget_s", "log_every", "save_every_s"})
@@ -101,3 +101,37 @@ def read_training_state(folder: Path) -> TrainingState:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}: not a training state: {error!r}") from error
+
+
+def moments_of(optimiser: torch.optim.Optimizer, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return an optimiser's state under `<name>:<key>`; one name for each of its parameters, in their order."""
+    parameters = _parameters(optimiser)
+    return {
+        f"{name}:{key}": value
+        for name, parameter in zip(names, parameters, strict=True)
+        for key, value in optimiser.state[parameter].items()
+    }
+
+
+def restore_moments(optimiser: torch.optim.Optimizer, names: Iterable[str], moments: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that `moments_of` told under the same names; parameters without any keep theirs."""
+    for name, parameter in zip(names, _parameters(optimiser), strict=True):
+        prefix = f"{name}:"
+        found = {
+            key.removeprefix(prefix): _laid_out_like(parameter, value)
+            for key, value in moments.items()
+            if key.startswith(prefix)
+        }
+        if found:
+            optimiser.state[parameter] = found
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a copy; files hold plain layouts, and fused AdamW pairs numbers by their place in memory."""
+    if value.shape != parameter.shape:
+        return value.clone()
+    return torch.empty_like(parameter).copy_(value)

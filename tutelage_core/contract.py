@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -221,6 +221,12 @@ def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
         differences.append(f"control rate: policy {spec.control_rate_hz:g} Hz, robot {contract.control_rate_hz:g} Hz")
     if differences:
         raise ContractMismatchError(f"policy '{spec.name}'", f"robot '{contract.name}'", differences)
+
+
+def state_columns(keys: Sequence[str]) -> dict[str, slice]:
+    """Return where each key stands in the concatenation of all."""
+    ends = np.cumsum([STATE_KEYS[key] for key in keys])
+    return {key: slice(int(end) - STATE_KEYS[key], int(end)) for key, end in zip(keys, ends, strict=True)}
 
 
 def state_vectors(state: ArmState, keys: tuple[str, ...]) -> dict[str, FloatArray]:

@@ -5,7 +5,7 @@ A batch depends on the seed and its number only, so that a resumed run sees the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,10 +18,9 @@ from policies.bc.config import BcConfig
 from policies.bc.keyframes import keyframe_targets
 from policies.bc.losses import Targets
 from policies.bc.normalisation import Normalisation
+from policies.image_augmentation import ImageBatch, augmented, plain
 from tutelage_core.contract import STATE_KEYS
 from tutelage_core.errors import ConfigurationError
-
-ImageBatch = NDArray[np.uint8]
 
 _SHUFFLE, _AUGMENT, _SPLIT = 1, 2, 3
 """Keys of the named random generators."""
@@ -38,6 +37,7 @@ class Frames(Protocol):
         history_index: frames of the window that ends in each frame, oldest first, shape (frames, history).
         chunk_index: frames of the steps from each frame on, shape (frames, chunk).
         chunk_is_padding: true past the episode's end, shape (frames, chunk).
+        episode_names: name of each episode.
     """
 
     @property
@@ -54,6 +54,8 @@ class Frames(Protocol):
     def chunk_index(self) -> NDArray[np.integer]: ...  # noqa: D102
     @property
     def chunk_is_padding(self) -> NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def episode_names(self) -> Sequence[str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -123,16 +125,11 @@ class BatchMaker:
 
     def _images(self, pixels: ImageBatch, history: int, rng: np.random.Generator | None) -> Tensor:
         if rng is None:
-            return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-        samples = len(pixels) // history
-        if self._config.shift_px:
-            limit = self._config.shift_px
-            shifts = rng.integers(-limit, limit + 1, (samples, 2)).repeat(history, axis=0)
-            pixels = shifted(pixels, shifts)
-        gain = rng.uniform(1 - self._config.brightness, 1 + self._config.brightness, (samples, 1))
-        gain = gain * rng.uniform(1 - self._config.colour, 1 + self._config.colour, (samples, 3))
-        gains = torch.from_numpy(gain.repeat(history, axis=0).astype(np.float32))[:, :, None, None]
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().mul_(gains / 127.5).sub_(1.0).clamp_(max=1.0)
+            return plain(pixels)
+        config = self._config
+        return augmented(
+            pixels, history, rng, shift_px=config.shift_px, brightness=config.brightness, colour=config.colour
+        )
 
     def _disturbed(self, state: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         state = state + rng.normal(0.0, self._config.state_noise, state.shape).astype(np.float32)
@@ -142,25 +139,6 @@ class BatchMaker:
             state[rng.random(len(state)) < self._config.state_dropout, :, start:end] = 0.0
             start = end
         return state
-
-
-def shifted(pixels: ImageBatch, shifts: NDArray[np.integer]) -> ImageBatch:
-    """Return each image shifted by whole pixels, its border repeated (the DrQ augmentation, Kostrikov et al. 2020).
-
-    Args:
-        pixels: shape (n, height, width, channels).
-        shifts: down and right, shape (n, 2) [px].
-    """
-    height, width = pixels.shape[1:3]
-    moved = np.empty_like(pixels)
-    for source, target, (down, right) in zip(pixels, moved, shifts.tolist(), strict=True):
-        top, bottom, left, end = max(down, 0), height + min(down, 0), max(right, 0), width + min(right, 0)
-        target[top:bottom, left:end] = source[top - down : bottom - down, left - right : end - right]
-        target[top:bottom, :left] = target[top:bottom, left : left + 1]
-        target[top:bottom, end:] = target[top:bottom, end - 1 : end]
-        target[:top] = target[top]
-        target[bottom:] = target[bottom - 1]
-    return moved
 
 
 def epoch_order(rows: NDArray[np.integer], seed: int, epoch: int) -> NDArray[np.integer]:
@@ -207,5 +185,21 @@ def check_frames(frames: Frames, config: BcConfig) -> None:
     ):
         if got != need:
             raise ConfigurationError(f"behaviour cloning: {what} has shape {got}, the configuration needs {need}")
-    if not (np.isfinite(frames.state).all() and np.isfinite(frames.steps).all()):
-        raise ConfigurationError("behaviour cloning: the data hold states or steps that are not finite")
+    check_finite(frames)
+
+
+def check_finite(frames: Frames) -> None:
+    """Refuse data that hold numbers that are none.
+
+    Raises:
+        ConfigurationError: says how many frames, and the first one by episode and place.
+    """
+    for what, values in (("state", frames.state), ("steps", frames.steps)):
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(bad):
+            episode = int(frames.episode_of[bad[0]])
+            place = int(bad[0] - np.flatnonzero(frames.episode_of == episode)[0])
+            raise ConfigurationError(
+                f"{what} of {len(bad)} frames hold numbers that are not finite; the first: episode "
+                f"{frames.episode_names[episode]}, frame {place}"
+            )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from tutelage_core.contract import STATE_KEYS
+from tutelage_core.contract import state_columns
 
 KEYFRAME_SCALE_M = 0.05
 """A translation of this length counts 1 in the auxiliary loss [m]."""
@@ -41,7 +41,7 @@ def keyframe_targets(
     target = next_keyframe(gripper, episode_of)
     difference = np.zeros((len(state), 6), np.float32)
     known = np.zeros((len(state), 6), np.float32)
-    columns = _columns(state_keys)
+    columns = state_columns(state_keys)
     if "tcp_position" in columns:
         position = state[:, columns["tcp_position"]]
         difference[:, :3] = (position[target] - position) / KEYFRAME_SCALE_M
@@ -62,11 +62,6 @@ def next_keyframe(gripper: NDArray[np.floating], episode_of: NDArray[np.integer]
             continue
         target[i] = i + 1 if is_open[i] != is_open[i + 1] else target[i + 1]
     return target
-
-
-def _columns(state_keys: tuple[str, ...]) -> dict[str, slice]:
-    ends = np.cumsum([STATE_KEYS[key] for key in state_keys])
-    return {key: slice(int(end) - STATE_KEYS[key], int(end)) for key, end in zip(state_keys, ends, strict=True)}
 
 
 def _matrices(rotation_6d: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from policies.bc.batches import Batch, BatchMaker, Frames, check_frames, epoch_order, split_rows
 from policies.bc.config import BcConfig
 from policies.bc.keyframes import KEYFRAME_SCALE_M
-from policies.bc.losses import Losses, bc_losses
+from policies.bc.losses import bc_losses
 from policies.bc.model import BcNetwork, Prediction
 from policies.bc.normalisation import Normalisation, fit_normalisation
-from policies.bc.training_state import TrainingState
+from policies.training_state import TrainingState, moments_of, restore_moments
 from tutelage_core.config import to_mapping
 from tutelage_core.contract import CameraNeed
 
@@ -63,7 +63,7 @@ class Training:
         """Batches in all epochs."""
         return self.steps_per_epoch * self.config.epochs
 
-    def take_step(self, progress: float) -> Losses:
+    def take_step(self, progress: float) -> dict[str, float]:
         """Train on the next batch; `progress` is the part of the run that is over, 0..1."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
         order = epoch_order(self.train_rows, self.config.seed, epoch)
@@ -80,7 +80,7 @@ class Training:
         keep = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         for name, tensor in self.network.learned_state().items():
             self.average[name].lerp_(tensor, 1.0 - keep)
-        return Losses(*(term.detach() for term in losses))
+        return {name: float(term.detach()) for name, term in losses._asdict().items()}
 
     def validate(self) -> dict[str, float]:
         """Return the averaged network's errors on the held-out frames; empty when none is held out."""
@@ -105,10 +105,7 @@ class Training:
 
     def state(self, elapsed_s: float) -> TrainingState:
         """Return all that a later process needs to go on."""
-        moments: dict[str, Tensor] = {}
-        for name, parameter in self._weights.items():
-            for key, value in self._optimiser.state[parameter].items():
-                moments[f"{name}:{key}"] = value
+        moments = moments_of(self._optimiser, self._weights)
         return TrainingState(
             self.step,
             elapsed_s,
@@ -128,13 +125,7 @@ class Training:
         state.check_belongs_to(self.config, len(self.train_rows))
         self.network.load_learned_state(state.weights)
         self.average = {name: state.average[name].clone() for name in self.average}
-        for name, parameter in self._weights.items():
-            prefix = f"{name}:"
-            self._optimiser.state[parameter] = {
-                key.removeprefix(prefix): _laid_out_like(parameter, value)
-                for key, value in state.moments.items()
-                if key.startswith(prefix)
-            }
+        restore_moments(self._optimiser, self._weights, state.moments)
         self.step = state.step
 
     def _predict(self, network: BcNetwork, batch: Batch) -> Prediction:
@@ -189,13 +180,3 @@ def _features_of_all(network: BcNetwork, frames: Frames) -> dict[str, Tensor]:
             for name, part in network.encode(pixels).items():
                 features[name].append(part.half())
     return {name: torch.cat(parts) for name, parts in features.items()}
-
-
-def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
-    """Return a copy of one of AdamW's tensors in its parameter's memory layout.
-
-    Files hold plain layouts, convolutions are channels last, and fused AdamW pairs numbers by their place in memory.
-    """
-    if value.shape != parameter.shape:
-        return value.clone()
-    return torch.empty_like(parameter).copy_(value)

@@ -36,7 +36,7 @@ class Act(nn.Module):
         chunk = chunks[:, -1]
         read = self.encoder(torch.cat([self.summary.expand(len(chunk), -1, -1), chunk], dim=1))[:, 0]
         mean, log_variance = self.posterior(torch.cat([read, window[:, -1]], dim=-1)).chunk(2, dim=-1)
-        noise = torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         said = self._write(window, mean + noise * (0.5 * log_variance).exp())
         return losses.act(said, chunk, mean, log_variance, self.config.kl)
 
@@ -44,7 +44,7 @@ class Act(nn.Module):
     def draw(self, window: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `ActionHead.draw`; the style is zero, nothing is drawn at random."""
         check_window(self.shape, window)
-        return self._write(window, torch.zeros(len(window), self.config.latent))
+        return self._write(window, torch.zeros(len(window), self.config.latent, device=window.device))
 
     def _write(self, window: Tensor, style: Tensor) -> Tensor:
         observed = self.observations(window) + self.observation_place

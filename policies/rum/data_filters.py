@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from policies.bc.batches import Frames, check_finite
+from policies.image_augmentation import ImageBatch
+from tutelage_core.contract import state_columns
+from tutelage_core.episodes.windows import window_indices
 from tutelage_core.errors import ConfigurationError
+from tutelage_core.rotations import matrix_from_6d
 from tutelage_core.types import FloatArray
 
 
@@ -81,3 +87,101 @@ def largest_jump_m(positions: FloatArray) -> float:
 def jumps(positions: FloatArray, settings: FilterSettings) -> bool:
     """Tell whether a recording jumps, as tracking does that has lost its place."""
     return settings.jump_m > 0.0 and largest_jump_m(positions) > settings.jump_m
+
+
+POSE = ("tcp_position", "tcp_rotation_6d", "gripper_opening")
+"""State that the filters read."""
+
+
+@dataclass(frozen=True)
+class MovingFrames:
+    """Demonstrations without the frames in which nothing happens; the fields of `policies.bc.batches.Frames`."""
+
+    images: Mapping[str, ImageBatch]
+    state: NDArray[np.float32]
+    steps: NDArray[np.float32]
+    episode_of: NDArray[np.integer]
+    history_index: NDArray[np.integer]
+    chunk_index: NDArray[np.integer]
+    chunk_is_padding: NDArray[np.bool_]
+    episode_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FilterReport:
+    """What was left out.
+
+    Attributes:
+        frames: in all.
+        still: left out because nothing happened in them.
+        jumping: episodes that were left out because the hand jumps.
+    """
+
+    frames: int
+    still: int
+    jumping: tuple[str, ...]
+
+
+def filtered(
+    frames: Frames, state_keys: tuple[str, ...], settings: FilterSettings, *, adds_up: bool
+) -> tuple[MovingFrames, FilterReport]:
+    """Leave out still frames and jumping episodes.
+
+    Args:
+        frames: demonstrations.
+        state_keys: what `frames.state` is made of; needs `POSE` among it.
+        settings: when a frame is kept.
+        adds_up: whether the steps say what was done; those of frames that are left out then join the one before. An
+            expert's answers say what should be done, each for itself: they do not add up.
+
+    Raises:
+        ConfigurationError: part of the pose is missing, the numbers are not finite, or every episode jumps.
+    """
+    if missing := [key for key in POSE if key not in state_keys]:
+        raise ConfigurationError(f"RUM's filters need {', '.join(missing)} among the state")
+    check_finite(frames)
+    columns = state_columns(state_keys)
+    position, rotation_6d, opening = (frames.state[:, columns[key]].astype(float) for key in POSE)
+    quaternions = Rotation.from_matrix(np.stack([matrix_from_6d(row) for row in rotation_6d])).as_quat()
+    kept: list[NDArray[np.int64]] = []
+    steps: list[FloatArray] = []
+    names: list[str] = []
+    jumping: list[str] = []
+    for number, name in enumerate(frames.episode_names):
+        rows = np.flatnonzero(frames.episode_of == number)
+        if jumps(position[rows], settings):
+            jumping.append(name)
+            continue
+        moving = moving_frames(position[rows], quaternions[rows], opening[rows, 0], settings)
+        own = frames.steps[rows].astype(float)
+        ends = np.append(moving[1:], len(rows)) if adds_up else moving + 1
+        steps.append(np.stack([_joined(own[a:b]) for a, b in zip(moving, ends, strict=True)]))
+        kept.append(rows[moving])
+        names.append(name)
+    if not kept:
+        raise ConfigurationError(
+            f"in each of the {len(jumping)} episodes the hand jumps farther than {settings.jump_m} m between two frames"
+        )
+    index = np.concatenate(kept)
+    windows = window_indices([len(rows) for rows in kept], frames.history_index.shape[1], frames.chunk_index.shape[1])
+    history_index, chunk_index, padding, episode_of = windows
+    moved = MovingFrames(
+        {camera: pixels[index] for camera, pixels in frames.images.items()},
+        frames.state[index],
+        np.concatenate(steps).astype(np.float32),
+        episode_of,
+        history_index,
+        chunk_index,
+        padding,
+        tuple(names),
+    )
+    judged = int(np.isin(frames.episode_of, [frames.episode_names.index(name) for name in names]).sum())
+    return moved, FilterReport(len(frames.state), judged - len(index), tuple(jumping))
+
+
+def _joined(steps: FloatArray) -> FloatArray:
+    """Return one step that moves as these do one after the other, shape (n, 7) -> (7,); the last gripper counts."""
+    turn = Rotation.identity()
+    for step in steps:
+        turn = Rotation.from_rotvec(step[3:6]) * turn
+    return np.concatenate([steps[:, :3].sum(axis=0), turn.as_rotvec(), steps[-1:, 6]])

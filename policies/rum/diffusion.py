@@ -49,8 +49,8 @@ class Diffusion(nn.Module):
         """See `ActionHead.loss`; from the newest observation on only."""
         check_batch(self.shape, window, chunks)
         chunk = chunks[:, -1]
-        levels = torch.randint(self.config.steps, (len(chunk),), generator=generator)
-        noise = torch.randn(chunk.shape, generator=generator)
+        levels = torch.randint(self.config.steps, (len(chunk),), generator=generator).to(chunk.device)
+        noise = torch.randn(chunk.shape, generator=generator).to(chunk.device)
         alpha = self._alphas()[levels][:, None, None]
         said = self._noise_in(alpha.sqrt() * chunk + (1.0 - alpha).sqrt() * noise, levels, window)
         total = losses.noise_prediction(said, noise)
@@ -60,9 +60,9 @@ class Diffusion(nn.Module):
     def draw(self, window: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `ActionHead.draw`. DDIM (Song et al. 2021, eq. 12 with eta 0): the noise it begins with decides all."""
         check_window(self.shape, window)
-        chunk = torch.randn((len(window), self.shape.chunk, self.shape.action), generator=generator)
+        chunk = torch.randn((len(window), self.shape.chunk, self.shape.action), generator=generator).to(window.device)
         alphas = self._alphas()
-        visited = torch.linspace(self.config.steps - 1, 0, self.config.sample_steps).round().long()
+        visited = torch.linspace(self.config.steps - 1, 0, self.config.sample_steps).round().long().to(window.device)
         for number, level in enumerate(visited):
             alpha = alphas[level]
             said = self._noise_in(chunk, level.expand(len(window)), window)
@@ -89,6 +89,6 @@ class Diffusion(nn.Module):
 def _waves(levels: Tensor, width: int) -> Tensor:
     """Return noise levels (n,) as sines and cosines (n, width)."""
     half = (width + 1) // 2
-    rates = torch.exp(-math.log(10_000.0) * torch.arange(half) / half)
+    rates = torch.exp(-math.log(10_000.0) * torch.arange(half, device=levels.device) / half)
     angles = levels.float()[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width]

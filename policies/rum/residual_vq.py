@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from policies import processes
 from policies.rum.config import ResidualVqConfig
 from policies.rum.transformer import perceptron
 
@@ -36,14 +37,14 @@ class Codebook(nn.Module):
         """Move the entries toward the latents that they stand for; shapes (n, latent) and (n,)."""
         entries, counts, sums = (cast("Tensor", part) for part in (self.entries, self.counts, self.sums))
         chosen = functional.one_hot(codes, self._config.codes).to(latents.dtype)
-        counts.lerp_(chosen.sum(dim=0), 1.0 - self._config.decay)
-        sums.lerp_(chosen.T @ latents, 1.0 - self._config.decay)
+        counts.lerp_(processes.sum_of_all(chosen.sum(dim=0)), 1.0 - self._config.decay)
+        sums.lerp_(processes.sum_of_all(chosen.T @ latents), 1.0 - self._config.decay)
         alive = counts > self._config.dead_below * counts.sum() / self._config.codes
         entries[alive] = sums[alive] / counts[alive, None]
         dead = (~alive).nonzero()[:, 0]
         if len(dead):
             drawn = torch.randint(len(latents), (len(dead),), generator=generator)
-            entries[dead] = latents[drawn]
+            entries[dead] = processes.tensor_of_the_first(latents[drawn])
             counts[dead] = counts.sum() / self._config.codes
             sums[dead] = entries[dead] * counts[dead, None]
 

@@ -28,7 +28,11 @@ class RumConfig:
         minimum_step_m, minimum_step_rad: floor of the scales of steps [m, rad].
         minimum_state_std: floor of the scales of the state.
         state_noise: standard deviation of the noise on the normalised state.
+        shift_px, brightness, colour: how pictures are changed [px, share, share], for a trunk that learns; a frozen
+            one sees every picture once, as it is.
+        bf16: whether a trunk that learns computes in bfloat16; where that is faster if None.
         validation_fraction: share of the episodes that is held out.
+        candidates: states that are kept for rollouts to choose from, evenly over the last half of `steps`.
         log_every: batches between two lines of metrics.
         save_every_s: wall time between two states to resume from [s].
     """
@@ -49,7 +53,12 @@ class RumConfig:
     minimum_step_rad: float = 0.01
     minimum_state_std: float = 0.02
     state_noise: float = 0.02
+    shift_px: int = 4
+    brightness: float = 0.4
+    colour: float = 0.2
+    bf16: bool | None = None
     validation_fraction: float = 0.05
+    candidates: int = 3
     log_every: int = 50
     save_every_s: float = 60.0
 
@@ -64,17 +73,18 @@ class RumConfig:
             "minimum_step_m",
             "minimum_step_rad",
             "minimum_state_std",
+            "candidates",
             "log_every",
             "save_every_s",
         ):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"RumConfig: {name} must be positive, got {getattr(self, name)}")
-        for name in ("ema_decay", "validation_fraction"):
+        for name in ("ema_decay", "validation_fraction", "brightness", "colour"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigurationError(f"RumConfig: {name} must be in [0, 1), got {getattr(self, name)}")
         if not 0.5 < self.quantile <= 1.0:
             raise ConfigurationError(f"RumConfig: quantile must be in (0.5, 1], got {self.quantile}")
-        for name in ("seed", "vq_steps", "warmup_steps", "weight_decay", "state_noise"):
+        for name in ("seed", "vq_steps", "warmup_steps", "weight_decay", "state_noise", "shift_px"):
             if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"RumConfig: {name} must not be negative, got {getattr(self, name)}")
         if self.model.head == "vq_bet" and not self.vq_steps:

@@ -65,7 +65,8 @@ class VqBet(nn.Module):
         if codes is None:
             codes = torch.stack([first, _pick(secondary, temperature, generator)], dim=-1)
         offsets = self.offset(hidden).unflatten(-1, (self.config.vq.groups, self.config.vq.codes, self.shape.size))
-        rows, groups = torch.arange(len(hidden))[:, None], torch.arange(self.config.vq.groups)[None]
+        rows = torch.arange(len(hidden), device=hidden.device)[:, None]
+        groups = torch.arange(self.config.vq.groups, device=hidden.device)[None]
         with torch.no_grad():
             centre = self.vq.centres(codes)
         return losses.VqBetOutput(primary, secondary, centre + offsets[rows, groups, codes].sum(dim=1))
@@ -75,5 +76,5 @@ def _pick(logits: Tensor, temperature: float, generator: torch.Generator | None)
     """Return a code for each row; the likeliest at temperature 0."""
     if temperature == 0.0:
         return logits.argmax(dim=-1)
-    chances = functional.softmax(logits.detach() / temperature, dim=-1)
-    return torch.multinomial(chances, 1, generator=generator)[:, 0]
+    chances = functional.softmax(logits.detach() / temperature, dim=-1).cpu()  # where the generator is
+    return torch.multinomial(chances, 1, generator=generator)[:, 0].to(logits.device)

@@ -1,9 +1,11 @@
-"""What RUM's training reads: feature maps that are computed once, and chunks as a head tells them."""
+"""What RUM's training reads: what the trunk sees of each frame, and chunks as a head tells them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from policies.bc.batches import Frames
+from policies.bc.batches import Frames, check_finite
+from policies.bc.training import cpu_likes_bf16
+from policies.image_augmentation import ImageBatch, augmented, plain
 from policies.rum.model import RumNetwork
 from policies.rum.policy import ROTATION
 from policies.rum.relative_chunk import to_relative
 from policies.rum.scales import RumScales
 from policies.rum.train_config import RumConfig
-from tutelage_core.contract import STATE_KEYS
+from tutelage_core.contract import state_columns
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.rotations import matrix_from_6d
 from tutelage_core.types import STEP_SIZE, FloatArray
@@ -30,22 +34,88 @@ class RumWindows:
     """All demonstrated frames.
 
     Attributes:
-        maps: camera name to feature maps, shape (frames, channels, rows, columns), half precision.
         state: normalised state of the network, shape (frames, state_size).
         chunks: normalised chunks from each frame on, shape (frames, chunk, 7).
         history_index: frames of the window that ends in each frame, the oldest first, shape (frames, history).
     """
 
-    maps: dict[str, Tensor]
     state: Tensor
     chunks: Tensor
     history_index: NDArray[np.integer]
 
-    def window(self, rows: NDArray[np.integer]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return maps (n * history, ...), state (n, history, size) and chunks (n, history, chunk, 7) of frames (n,)."""
-        frames = torch.from_numpy(self.history_index[rows].astype(np.int64))
-        flat = frames.flatten()
-        return {name: store[flat] for name, store in self.maps.items()}, self.state[frames], self.chunks[frames]
+    def window(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], Tensor, Tensor]:
+        """Return frames (n * history,), state (n, history, size) and chunks (n, history, chunk, 7) of rows (n,)."""
+        frames = self.history_index[rows].astype(np.int64)
+        index = torch.from_numpy(frames)
+        return frames.reshape(-1), self.state[index], self.chunks[index]
+
+
+class Seen(Protocol):
+    """What the trunk sees of frames."""
+
+    def maps(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+        """Return camera name to feature maps, shape (frames, channels, rows, columns).
+
+        Args:
+            frames: which ones, whole windows, the oldest of each first.
+            rng: changes the pictures as training does; None leaves them as they are.
+        """
+        ...
+
+
+class StoredMaps:
+    """Of a frozen trunk: computed once, in half precision, and never changed."""
+
+    def __init__(self, images: Mapping[str, ImageBatch], network: RumNetwork, device: torch.device) -> None:
+        """Look at every picture once, shape (frames, height, width, 3)."""
+        self._device = device
+        self._stores: dict[str, Tensor] = {}
+        for name in network.cameras:
+            parts: list[Tensor] = []
+            pixels = images[name]
+            starts = range(0, len(pixels), ENCODED_AT_ONCE)
+            with torch.no_grad():
+                for start in tqdm(starts, desc=f"frozen features of {name}", disable=len(pixels) < 10_000):
+                    some = torch.from_numpy(np.ascontiguousarray(pixels[start : start + ENCODED_AT_ONCE]))
+                    parts.append(network.encode(name, some.permute(0, 3, 1, 2).to(device)).half().cpu())
+            self._stores[name] = torch.cat(parts)
+
+    def maps(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+        """See `Seen.maps`; nothing is drawn."""
+        index = torch.from_numpy(frames)
+        return {name: store[index].to(self._device) for name, store in self._stores.items()}
+
+
+class LookedAt:
+    """Of a trunk that learns: looked at anew each time, in training changed in light and place (jitter as RUM's)."""
+
+    def __init__(
+        self, images: Mapping[str, ImageBatch], network: RumNetwork, config: RumConfig, device: torch.device
+    ) -> None:
+        """Look through `network`; it may change."""
+        self._images, self._network, self._config, self._device = images, network, config, device
+        self._bf16 = (device.type == "cuda" or cpu_likes_bf16()) if config.bf16 is None else config.bf16
+
+    def maps(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+        """See `Seen.maps`."""
+        config, found = self._config, {}
+        for name in self._network.cameras:
+            pixels = self._images[name][frames]
+            given = (
+                plain(pixels)
+                if rng is None
+                else augmented(
+                    pixels,
+                    config.model.history,
+                    rng,
+                    shift_px=config.shift_px,
+                    brightness=config.brightness,
+                    colour=config.colour,
+                )
+            )
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16 and rng is not None):
+                found[name] = self._network.encode(name, given.to(self._device))
+        return found
 
 
 def chunks_of(frames: Frames, config: RumConfig, state_keys: tuple[str, ...]) -> FloatArray:
@@ -67,16 +137,14 @@ def chunks_of(frames: Frames, config: RumConfig, state_keys: tuple[str, ...]) ->
             f"RUM: windows of history {frames.history_index.shape[1]} and chunk {frames.chunk_index.shape[1]}, the "
             f"configuration needs {config.model.history} and {chunk}"
         )
-    if not (np.isfinite(frames.steps).all() and np.isfinite(frames.state).all()):
-        raise ConfigurationError("RUM: the data hold states or steps that are not finite")
+    check_finite(frames)
     steps = np.asarray(frames.steps, np.float64)[frames.chunk_index]
     steps[..., :6][frames.chunk_is_padding] = 0.0
     if config.model.actions == "base":
         return steps
     if ROTATION not in state_keys:
         raise ConfigurationError(f"RUM: relative steps need {ROTATION} among the windows' state, got {state_keys}")
-    start = sum(STATE_KEYS[key] for key in state_keys[: state_keys.index(ROTATION)])
-    columns = np.asarray(frames.state[:, start : start + 6], np.float64)
+    columns = np.asarray(frames.state[:, state_columns(state_keys)[ROTATION]], np.float64)
     return np.stack([to_relative(rows, matrix_from_6d(c)) for rows, c in zip(steps, columns, strict=True)])
 
 
@@ -101,47 +169,24 @@ def fit_scales(chunks: FloatArray, state: FloatArray, config: RumConfig) -> RumS
     )
 
 
-def make_windows(
-    frames: Frames, chunks: FloatArray, state: FloatArray, network: RumNetwork, scales: RumScales
-) -> RumWindows:
-    """Compute what a frozen trunk sees of every frame, once.
+def make_windows(frames: Frames, chunks: FloatArray, state: FloatArray, scales: RumScales) -> RumWindows:
+    """Return all frames as the network is told them.
 
     Args:
         frames: demonstrations.
         chunks: from `chunks_of`, shape (frames, chunk, 7).
         state: that the network is given, shape (frames, size).
-        network: whose trunk looks.
         scales: of steps and state.
-
-    Raises:
-        ConfigurationError: the trunk learns, so what it sees changes.
     """
-    if network.trunks_learn:
-        raise ConfigurationError(
-            f"RUM: the trunk '{network.config.encoder}' learns, and features are computed once: take a frozen one, "
-            "such as twin_trunk or lite0"
-        )
-    count = len(frames.state)
-    maps: dict[str, Tensor] = {}
-    for name in network.cameras:
-        parts: list[Tensor] = []
-        starts = range(0, count, ENCODED_AT_ONCE)
-        with torch.no_grad():
-            for start in tqdm(starts, desc=f"frozen features of {name}", disable=count < 10_000):
-                pixels = torch.from_numpy(np.ascontiguousarray(frames.images[name][start : start + ENCODED_AT_ONCE]))
-                parts.append(network.encode(name, pixels.permute(0, 3, 1, 2)).half())
-        maps[name] = torch.cat(parts)
-    numbers = np.clip(scales.to_numbers(chunks), -1.0, 1.0).reshape(count, -1, STEP_SIZE)
-    return RumWindows(maps, torch.from_numpy(scales.state(state)), torch.from_numpy(numbers), frames.history_index)
+    numbers = np.clip(scales.to_numbers(chunks), -1.0, 1.0).reshape(len(frames.state), -1, STEP_SIZE)
+    return RumWindows(torch.from_numpy(scales.state(state)), torch.from_numpy(numbers), frames.history_index)
 
 
 def network_state(frames: Frames, state_keys: tuple[str, ...], wanted: tuple[str, ...]) -> FloatArray:
     """Return those parts of the windows' state that the network is given, shape (frames, size)."""
-    columns: list[int] = []
-    for key in wanted:
-        start = sum(STATE_KEYS[name] for name in state_keys[: state_keys.index(key)])
-        columns += range(start, start + STATE_KEYS[key])
-    return np.asarray(frames.state[:, columns], np.float64)
+    columns = state_columns(state_keys)
+    parts = [frames.state[:, columns[key]] for key in wanted]
+    return np.concatenate([np.zeros((len(frames.state), 0)), *parts], axis=1, dtype=np.float64)
 
 
 def cosine_rate(config: RumConfig, step: int, total: int) -> float:

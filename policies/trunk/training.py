@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from policies.bc.batches import epoch_order, split_rows
 from policies.bc.training import cpu_likes_bf16
-from policies.bc.training_state import TrainingState
+from policies.training_state import TrainingState, moments_of, restore_moments
 from policies.trunk.config import TrunkConfig
 from policies.trunk.objective import Objective
 from tutelage_core.config import to_mapping
@@ -122,11 +122,7 @@ class TrunkTraining:
 
     def state(self, elapsed_s: float) -> TrainingState:
         """Return all that a later process needs to go on."""
-        moments = {
-            f"{name}:{key}": value
-            for name, weight in self._weights.items()
-            for key, value in self._optimiser.state[weight].items()
-        }
+        moments = moments_of(self._optimiser, self._weights)
         weights = {name: weight.detach() for name, weight in self._weights.items()}
         return TrainingState(
             self.step, elapsed_s, len(self.train_rows), to_mapping(self.config), weights, dict(self.average), moments
@@ -144,14 +140,7 @@ class TrunkTraining:
         self._exchange(state.weights)
         for name, tensor in self.average.items():
             tensor.copy_(state.average[name])
-        for name, weight in self._weights.items():
-            prefix = f"{name}:"
-            self._optimiser.state[weight] = {
-                # files hold plain layouts, and fused AdamW pairs numbers by their place in memory
-                key.removeprefix(prefix): torch.empty_like(weight).copy_(v) if v.shape == weight.shape else v.clone()
-                for key, v in state.moments.items()
-                if key.startswith(prefix)
-            }
+        restore_moments(self._optimiser, self._weights, state.moments)
         self.step = state.step
 
     def _exchange(self, tensors: dict[str, Tensor] | object) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.bc.config import BcConfig, BcModelConfig
-from policies.bc.train import Demonstrated
+from policies.training_run import Demonstrated
 from tutelage_core.episodes.windows import window_indices
 
 SIDE = 32
@@ -42,6 +42,7 @@ class SampleFrames:
     history_index: NDArray[np.int64]
     chunk_index: NDArray[np.int64]
     chunk_is_padding: NDArray[np.bool_]
+    episode_names: tuple[str, ...]
 
 
 def sample_frames(episodes: int = 4, length: int = 24, history: int = 1, chunk: int = 4, seed: int = 0) -> SampleFrames:
@@ -61,7 +62,8 @@ def sample_frames(episodes: int = 4, length: int = 24, history: int = 1, chunk: 
     state[:, 3:9] = (1, 0, 0, 0, -1, 0)
     state[:, 9] = steps[:, 6]
     history_index, chunk_index, padding, episode_of = window_indices([length] * episodes, history, chunk)
-    return SampleFrames(images, state, steps, episode_of, history_index, chunk_index, padding)
+    names = tuple(f"episode-{number}" for number in range(episodes))
+    return SampleFrames(images, state, steps, episode_of, history_index, chunk_index, padding, names)
 
 
 def with_history(config: BcConfig, history: int) -> BcConfig:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from policies.bc.batches import shifted, split_rows
+from policies.bc.batches import split_rows
 from policies.bc.config import BcConfig, BcModelConfig
 from policies.bc.keyframes import KEYFRAME_SCALE_M, KEYFRAME_SCALE_RAD, keyframe_targets, next_keyframe
 from policies.bc.losses import Targets, bc_losses
 from policies.bc.model import BcNetwork, KeypointReader, Prediction
 from policies.bc.normalisation import Normalisation, fit_normalisation
 from policies.bc.policy import gripper_command
+from policies.image_augmentation import shifted
 from tests.unit.bc_samples import QUICK, SIDE, SMALL
 from tutelage_core.contract import CameraNeed
 from tutelage_core.errors import ConfigurationError, UnknownNameError

@@ -12,8 +12,8 @@ import torch
 
 from policies.bc.train import train
 from policies.bc.training import Training, learning_rate
-from policies.bc.training_state import read_training_state, write_training_state
 from policies.registry import load_policy
+from policies.training_state import read_training_state, write_training_state
 from tests.unit.bc_samples import DEMONSTRATED, QUICK, SIDE, sample_frames, with_history
 from tutelage_core.clock import ManualClock
 from tutelage_core.contract import CameraNeed
@@ -21,7 +21,7 @@ from tutelage_core.errors import ConfigurationError
 
 
 def losses(training: Training, steps: int) -> list[float]:
-    return [float(training.take_step(0.0).total) for _ in range(steps)]
+    return [training.take_step(0.0)["total"] for _ in range(steps)]
 
 
 def same_weights(a: Training, b: Training) -> bool:

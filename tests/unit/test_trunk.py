@@ -114,9 +114,9 @@ def test_policy_trains_on_a_trunk_and_leaves_its_weights_as_they_are(tmp_path: P
     name = sealed(tmp_path / "t")
     training = Training(sample_frames(), replace(QUICK, model=replace(QUICK.model, encoder=name)))
     before = {n: t.clone() for n, t in training.network.encoders.state_dict().items()}
-    first = float(training.take_step(0.0).total)
+    first = training.take_step(0.0)["total"]
     for _ in range(30):
-        last = float(training.take_step(0.0).total)
+        last = training.take_step(0.0)["total"]
     assert last < first
     assert all(torch.equal(t, before[n]) for n, t in training.network.encoders.state_dict().items())
     assert not any(n.startswith("encoders.") for n in training.network.learned_state())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from policies.bc.training_state import read_training_state, write_training_state
+from policies.training_state import read_training_state, write_training_state
 from policies.trunk.config import TrunkConfig
 from policies.trunk.inverse_dynamics import InverseDynamicsObjective
 from policies.trunk.localisation import LocaliserConfig, localisation_errors

@@ -27,6 +27,7 @@ from tutelage.runs.score_episodes import GoldenConfig, ScoreEpisodesConfig
 from tutelage.runs.ship import ShipConfig
 from tutelage.runs.train_bc import TrainBcConfig
 from tutelage.runs.train_hil_serl import TrainHilSerlConfig
+from tutelage.runs.train_rum import TrainRumConfig
 from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig
 from tutelage.runs.train_tower import TrainTowerConfig
 from tutelage.runs.train_trunk import TrainTrunkConfig
@@ -77,7 +78,7 @@ def _online(name: str) -> TrainHilSerlConfig:
 
 
 TWO_WORDS = {
-    "train": ("trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier", "tower"),
+    "train": ("rum", "trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier", "tower"),
     "reward": ("evaluate", "score", "golden"),
 }
 """Verbs of two words: the first one, and what may follow it."""
@@ -88,6 +89,7 @@ Command = (
         AttemptsConfig, tyro.conf.subcommand("collect-attempts", description="record attempts that mostly fail")
     ]
     | Annotated[TrainBcConfig, tyro.conf.subcommand("train", description="train a policy (behaviour cloning)")]
+    | Annotated[TrainRumConfig, tyro.conf.subcommand("train-rum", description="train a utility model; also: train rum")]
     | Annotated[
         TrainTrunkConfig, tyro.conf.subcommand("train-trunk", description="train an image trunk; also: train trunk")
     ]
@@ -186,6 +188,8 @@ def _run(command: Command) -> int:
             return show.collect_attempts(command)
         case TrainBcConfig():
             return show.train(command)
+        case TrainRumConfig():
+            return show.train_rum(command)
         case TrainTrunkConfig():
             return show.train_trunk(command)
         case TrainHilSerlConfig():

@@ -15,6 +15,7 @@ from tutelage.runs import collect as collecting
 from tutelage.runs import evaluate as evaluating
 from tutelage.runs import ship as shipping
 from tutelage.runs import train_bc as training
+from tutelage.runs import train_rum as rum_training
 from tutelage.runs import train_trunk as trunk_training
 from tutelage.runs.page import PageConfig, serve_page
 
@@ -39,6 +40,14 @@ def collect_attempts(config: attempts.AttemptsConfig) -> int:
 def train(config: training.TrainBcConfig) -> int:
     """Train a policy."""
     _console.print(f"checkpoint: {training.train_bc(config)}")
+    return 0
+
+
+def train_rum(config: rum_training.TrainRumConfig) -> int:
+    """Train a utility model."""
+    trained = rum_training.train_rum(config)
+    if trained.policy is not None:
+        _console.print(trained.summary())
     return 0
 
 

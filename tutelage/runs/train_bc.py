@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from policies.bc.config import BcConfig
-from policies.bc.train import POLICY_FOLDER, Demonstrated, train
+from policies.bc.train import train
+from policies.training_run import POLICY_FOLDER
+from tutelage.runs.demonstrations import Target, Wanted, load_demonstrations
 from tutelage_core.contract import load_contract
-from tutelage_core.episodes.store import EpisodeStore
-from tutelage_core.episodes.windows import load_windows
-from tutelage_core.errors import ConfigurationError, ContractMismatchError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class TrainBcConfig:
     output: Path
     robot: str = "twin"
     cameras: tuple[str, ...] = ()
-    target: Literal["expert", "executed"] = "expert"
+    target: Target = "expert"
     successes_only: bool = True
     resume: bool = False
     threads: int | None = None
@@ -51,41 +49,18 @@ def train_bc(config: TrainBcConfig) -> Path:
         EpisodeError: an episode is damaged.
     """
     contract = load_contract(config.robot)
-    cameras = config.cameras or tuple(contract.cameras)
-    for name in cameras:
-        if name not in contract.cameras:
-            raise UnknownNameError("camera", name, contract.cameras, f"robot '{contract.name}'")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    store = EpisodeStore(config.dataset)
-    manifests = {name: store.manifest(name) for name in store.names()}
-    names = [name for name, manifest in manifests.items() if manifest.result.success or not config.successes_only]
-    if not names:
-        raise ConfigurationError(
-            f"{config.dataset}: {len(manifests)} finished episodes, none of them to learn from"
-            + (" (successes_only is on)" if config.successes_only else "")
-        )
     model = config.bc.model
-    windows = load_windows(
-        store, cameras, model.state_keys, model.history, model.chunk, target=config.target, names=names, progress=True
+    wanted = Wanted(
+        config.dataset,
+        config.cameras,
+        model.state_keys,
+        model.history,
+        model.chunk,
+        config.target,
+        successes_only=config.successes_only,
     )
-    recorded = windows.contract
-    differences = [
-        f"camera '{name}': {getattr(recorded.cameras[name], side)} px {side} recorded, "
-        f"{getattr(contract.cameras[name], side)} px on the robot"
-        for name in cameras
-        for side in ("width", "height")
-        if getattr(recorded.cameras[name], side) != getattr(contract.cameras[name], side)
-    ]
-    if recorded.action != contract.action:
-        differences.append(f"action: {recorded.action} recorded, {contract.action} on the robot")
-    if abs(recorded.control_rate_hz - contract.control_rate_hz) > 1e-6:
-        differences.append(
-            f"control rate: {recorded.control_rate_hz:g} Hz recorded, {contract.control_rate_hz:g} Hz on the robot"
-        )
-    if differences:
-        raise ContractMismatchError(f"dataset {config.dataset}", f"robot '{contract.name}'", differences)
-    tasks = tuple(sorted({manifests[name].metadata.task for name in names}))
-    demonstrated = Demonstrated(contract.action, contract.control_rate_hz, tasks)
+    windows, demonstrated = load_demonstrations(wanted, contract)
     train(windows, config.bc, demonstrated, config.output, resume=config.resume)
     return config.output / POLICY_FOLDER
