@@ -26,12 +26,14 @@ class Verdict:
         verifier: name of whoever said it.
         reason: in words; has to say why where the answer is unknown.
         stamps_ns: of the pictures that were looked at, the oldest first [ns].
+        irreversible: another attempt cannot mend it, as when the thing has fallen off the table.
     """
 
     answer: Answer
     verifier: str
     reason: str = ""
     stamps_ns: tuple[int, ...] = ()
+    irreversible: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a verdict of nobody, and one that is unknown for no reason."""
@@ -39,3 +41,5 @@ class Verdict:
             raise ConfigurationError("a verdict needs the name of its verifier")
         if self.answer is Answer.UNKNOWN and not self.reason:
             raise ConfigurationError("a verdict that is unknown says why")
+        if self.irreversible and self.answer is not Answer.NO:
+            raise ConfigurationError(f"only a no can be irreversible, not a verdict of '{self.answer}'")

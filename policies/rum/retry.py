@@ -134,6 +134,8 @@ class RetryLoop:
         self._unknown = 0
         if verdict.answer is Answer.YES:
             self.ending = Ending.SUCCESS
+        elif verdict.irreversible:
+            self.ending = Ending.IRREVERSIBLE
         elif self.attempts >= self._settings.tries:
             self.ending = Ending.TRIES
         else:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.rum.retry import Ending, RetryLoop, RetrySettings, start_offsets
-from policies.rum.retry_odds import WATCHED, VerifierRecord, VerifierWatch, expected, frames_to_look_at
+from policies.rum.retry_odds import expected
+from reward_models.verifier.accounts import WATCHED, VerifierRecord, VerifierWatch
+from reward_models.verifier.verifier import frames_to_look_at
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.verdict import Answer, Verdict
 
