@@ -29,12 +29,16 @@ class EpisodeOptions:
         max_steps: control periods, 0 for the task's own limit.
         with_expert: ask the expert at every period and keep its answer as a label.
         extra_steps: periods to go on after success, so that demonstrations show the goal being kept.
+        scene_stays: begin where the last episode has left world and arm; nothing is reset.
+        blind: ground truth ends nothing, as on a robot; success is what holds at the end.
     """
 
     seed: int
     max_steps: int = 0
     with_expert: bool = False
     extra_steps: int = 0
+    scene_stays: bool = False
+    blind: bool = False
 
 
 class StageTimer:
@@ -73,6 +77,7 @@ def run_episode(
     listener: StepListener | None = None,
     clock: Clock | None = None,
     room: Room | None = None,
+    until: Callable[[Observation], bool] | None = None,
 ) -> EpisodeResult:
     """Run one episode from reset to success, time limit or a stop.
 
@@ -89,12 +94,14 @@ def run_episode(
         listener: called after every period with what was seen and executed.
         clock: steady clock for the stage times.
         room: where it happens; without one the seed draws it.
+        until: asked about every observation; the episode ends before the one about which it says so.
 
     Returns:
         How the episode ended.
     """
     timer = StageTimer(clock or SteadyClock())
-    twin.reset(options.seed, room)
+    if not options.scene_stays:
+        twin.reset(options.seed, room)
     state = twin.arm_state()
     start_gate(gate, state)
     driver.restart(twin.instruction, options.seed, state.gripper_opening)
@@ -103,8 +110,8 @@ def run_episode(
     succeeded = False
     while True:
         status = twin.task_status()
-        succeeded = succeeded or status.success
-        if steps >= limit or (succeeded and after_success >= options.extra_steps):
+        succeeded = status.success if options.blind else succeeded or status.success
+        if steps >= limit or (succeeded and not options.blind and after_success >= options.extra_steps):
             break
         after_success += succeeded
         timer.begin()
@@ -114,6 +121,8 @@ def run_episode(
         if gate.feel(state) or gate.latch:
             break
         observation = Observation(twin.time_ns, images, state_vectors(state, contract.state_keys))
+        if until is not None and until(observation):
+            break
         expert_step = twin.expert_step() if options.with_expert else None
         command = driver.command(observation)
         timer.mark("policy")
@@ -135,6 +144,7 @@ def run_episode(
         human_periods += decision.executed.source is Source.HUMAN
         steps += 1
     final = twin.task_status()
+    succeeded = final.success if options.blind else succeeded
     stopped = "" if succeeded else gate.latch
     termination = "success" if succeeded else "stopped" if stopped else "time_limit"
     return EpisodeResult(

@@ -143,6 +143,12 @@ class RetryLoop:
             return self.attempt
         return None
 
+    def abandon(self) -> None:
+        """End it with the attempt that was judged last: the arm cannot begin another one."""
+        if self.ending is None:
+            self.attempts -= 1
+        self.end(Ending.IRREVERSIBLE)
+
     def _refuse_after_the_end(self) -> None:
         if self.ending is not None:
             raise ConfigurationError(f"retry: it has ended with {self.ending}; nothing more is judged")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.unit.gate_samples import LIMITS
-from tutelage_core.homing import HomingPath
-from tutelage_core.rotations import multiply_xyzw, rotation_vector_to_xyzw
+from tutelage_core.homing import ARRIVED_M, DRAW_BACK_M, LET_GO, MOST_DRAWING_BACK, HomingPath, WayBack
+from tutelage_core.rotations import multiply_xyzw, quaternion_xyzw_to_matrix, rotation_vector_to_xyzw
 from tutelage_core.types import FloatArray, Pose
 
 pytestmark = pytest.mark.unit
@@ -62,3 +62,34 @@ def test_arm_that_follows_late_comes_home_and_does_not_swing_about_it(lag: int) 
 
 def test_gripper_opens_on_the_way() -> None:
     assert HomingPath(HOME, LIMITS).step(Pose(np.array([0.5, 0.0, 0.1]), DOWN))[6] == 1.0
+
+
+# from a failed attempt to the start of the next one
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.0, 1.2, 0.4)])
+def test_hand_lets_go_draws_back_along_its_fingers_and_comes_to_the_start(turn: tuple[float, ...], lag: int) -> None:
+    held = Pose(np.array([0.55, 0.15, 0.2]), multiply_xyzw(rotation_vector_to_xyzw(np.array(turn)), DOWN))
+    way, poses, steps = WayBack(HOME, LIMITS), [held], []
+    while (step := way.step(poses[max(len(poses) - 1 - lag, 0)])) is not None:
+        steps.append(step)
+        poses.append(moved(poses[-1], step))
+        assert len(poses) < 300
+    assert all(step[6] == 1.0 for step in steps)
+    assert not np.any([step[:6] for step in steps[:LET_GO]])
+    back = -quaternion_xyzw_to_matrix(held.quaternion_xyzw)[:, 2]
+    drawn = [pose.position - held.position for pose in poses]
+    clear = next(k for k, way_m in enumerate(drawn) if back @ way_m >= DRAW_BACK_M - 2 * ARRIVED_M)
+    aside = [np.linalg.norm(way_m - (back @ way_m) * back) for way_m in drawn[:clear]]
+    assert max(aside) < 1e-9, "it swings while it is near what it held"
+    assert max(np.linalg.norm(step[:3]) for step in steps) <= 0.5 * LIMITS.max_step_m * (1 + 1e-9)
+    assert np.linalg.norm(poses[-1 - lag].position - HOME.position) <= ARRIVED_M
+
+
+def test_hand_that_cannot_draw_back_goes_home_all_the_same() -> None:
+    way, stuck = WayBack(HOME, LIMITS), Pose(np.array([0.55, 0.15, 0.2]), DOWN)
+    found = [way.step(stuck) for _ in range(LET_GO + MOST_DRAWING_BACK + 2)]
+    last = found[-1]
+    assert last is not None
+    assert last[:3] == pytest.approx(HomingPath(HOME, LIMITS).step(stuck)[:3])
