@@ -18,6 +18,7 @@ from tutelage.learning.settings import hg_dagger_settings
 from tutelage.runs.attempts import AttemptsConfig
 from tutelage.runs.collect import CollectConfig
 from tutelage.runs.evaluate import EvaluateConfig
+from tutelage.runs.evaluate_retry import EvaluateRetryConfig
 from tutelage.runs.evaluate_rewards import EvaluateRewardsConfig
 from tutelage.runs.graph import RunConfig
 from tutelage.runs.page import PageConfig
@@ -79,6 +80,7 @@ def _online(name: str) -> TrainHilSerlConfig:
 
 TWO_WORDS = {
     "train": ("rum", "trunk", "hil-serl", "rlpd", "wsrl", "hg-dagger", "success-classifier", "tower"),
+    "eval": ("retry",),
     "reward": ("evaluate", "score", "golden"),
 }
 """Verbs of two words: the first one, and what may follow it."""
@@ -121,6 +123,10 @@ Command = (
         tyro.conf.subcommand("train-tower", description="train the model of images and text; also: train tower"),
     ]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("eval", description="success over seeded episodes, in the loop")]
+    | Annotated[
+        EvaluateRetryConfig,
+        tyro.conf.subcommand("eval-retry", description="the same with a verifier and retries; also: eval retry"),
+    ]
     | Annotated[ShipConfig, tyro.conf.subcommand("ship", description="put a trained policy under models/")]
     | Annotated[RunConfig, tyro.conf.subcommand("run", description="run a policy in the ROS graph")]
     | Annotated[DemoConfig, tyro.conf.subcommand("demo", description="five episodes in the graph, with a report page")]
@@ -200,6 +206,8 @@ def _run(command: Command) -> int:
             return show_learning.train_tower(command)
         case EvaluateConfig():
             return show.evaluate(command)
+        case EvaluateRetryConfig():
+            return show.evaluate_retry(command)
         case ShipConfig():
             return show.ship(command)
         case RunConfig():

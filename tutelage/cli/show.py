@@ -13,6 +13,7 @@ from tutelage.report import stage_names, write_report
 from tutelage.runs import attempts, graph
 from tutelage.runs import collect as collecting
 from tutelage.runs import evaluate as evaluating
+from tutelage.runs import evaluate_retry as retry_evaluating
 from tutelage.runs import ship as shipping
 from tutelage.runs import train_bc as training
 from tutelage.runs import train_rum as rum_training
@@ -61,6 +62,12 @@ def train_trunk(config: trunk_training.TrainTrunkConfig) -> int:
 def evaluate(config: evaluating.EvaluateConfig) -> int:
     """Evaluate a policy."""
     _console.print(evaluating.evaluate(config).summary())
+    return 0
+
+
+def evaluate_retry(config: retry_evaluating.EvaluateRetryConfig) -> int:
+    """Evaluate a policy with a verifier and retries."""
+    _console.print(retry_evaluating.evaluate_retry(config).summary())
     return 0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
@@ -25,6 +27,9 @@ from tutelage_core.errors import ConfigurationError
 from tutelage_core.intervals import wilson_interval
 from tutelage_core.types import EpisodeResult
 from tutelage_core.versions import versions
+
+C = TypeVar("C")
+R = TypeVar("R")
 
 MOST_REJECTED = 20
 """So many rooms more than episodes may be rejected before the task is taken to be broken."""
@@ -111,32 +116,82 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
     if config.output is not None:
         config.output.mkdir(parents=True, exist_ok=True)
-    results: dict[int, EpisodeResult] = {}
+    seeded = Seeded(config.task, config.first_seed, config.episodes, config.processes, config.rooms)
+    results, rejected = over_seeds(
+        seeded, _prepare, config, _run_one, f"eval {config.task}", lambda result: result.success
+    )
+    seeds = tuple(sorted(results))
+    evaluation = Evaluation(config, seeds, tuple(results[s] for s in seeds), tuple(rejected))
+    if config.output is not None:
+        _write(evaluation, config.output)
+    return evaluation
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Which episodes are run.
+
+    Attributes:
+        task: task to try.
+        first_seed: seed of the first one; the others follow.
+        episodes: in all.
+        processes: parallel processes.
+        rooms: split; outside the lab rooms may be rejected, and the next seed takes their place.
+    """
+
+    task: str
+    first_seed: int
+    episodes: int
+    processes: int
+    rooms: Split
+
+
+def over_seeds(
+    seeded: Seeded,
+    prepare: Callable[[C], None],
+    config: C,
+    run_one: Callable[[int], tuple[int, R | None]],
+    title: str,
+    succeeded: Callable[[R], bool],
+) -> tuple[dict[int, R], list[int]]:
+    """Run seeded episodes in parallel processes, whose order decides nothing.
+
+    Args:
+        seeded: which ones.
+        prepare: makes a process ready, with `config`.
+        config: for `prepare`.
+        run_one: runs the episode of a seed and returns its result; None rejects the seed's room.
+        title: of the progress bar.
+        succeeded: tells, for the bar, whether a result is a success.
+
+    Returns:
+        The result of each seed, and the seeds that were rejected.
+
+    Raises:
+        ConfigurationError: most rooms were rejected.
+    """
+    results: dict[int, R] = {}
     rejected: list[int] = []
     context = multiprocessing.get_context("spawn")
-    bar = tqdm(total=config.episodes, desc=f"eval {config.task}", unit="episode", disable=None)
-    with bar, context.Pool(min(config.processes, config.episodes), initializer=_prepare, initargs=(config,)) as pool:
-        while len(results) < config.episodes:
-            next_seed = config.first_seed + len(results) + len(rejected)
-            if len(rejected) > config.episodes + MOST_REJECTED:
+    bar = tqdm(total=seeded.episodes, desc=title, unit="episode", disable=None)
+    with bar, context.Pool(min(seeded.processes, seeded.episodes), initializer=prepare, initargs=(config,)) as pool:
+        while len(results) < seeded.episodes:
+            next_seed = seeded.first_seed + len(results) + len(rejected)
+            if len(rejected) > seeded.episodes + MOST_REJECTED:
                 raise ConfigurationError(
-                    f"{config.task}: {len(rejected)} of {len(rejected) + len(results)} rooms of split "
-                    f"'{config.rooms}' were rejected; at least half must be solvable"
+                    f"{seeded.task}: {len(rejected)} of {len(rejected) + len(results)} rooms of split "
+                    f"'{seeded.rooms}' were rejected; at least half must be solvable"
                 )
             for seed, result in pool.imap_unordered(
-                _run_one, range(next_seed, next_seed + config.episodes - len(results))
+                run_one, range(next_seed, next_seed + seeded.episodes - len(results))
             ):
                 if result is None:
                     rejected.append(seed)
                     continue
                 results[seed] = result
-                bar.set_postfix(success=f"{sum(r.success for r in results.values())}/{len(results)}")
+                bar.set_postfix(success=f"{sum(map(succeeded, results.values()))}/{len(results)}")
                 bar.update()
-    seeds = tuple(sorted(results))
-    evaluation = Evaluation(config, seeds, tuple(results[s] for s in seeds), tuple(sorted(rejected)))
-    if config.output is not None:
-        _write(evaluation, config.output)
-    return evaluation
+    return results, sorted(rejected)
 
 
 class _Worker:
