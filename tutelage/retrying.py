@@ -18,8 +18,8 @@ from sim.rooms import Room
 from sim.twin import Twin
 from tutelage.drivers import Driver
 from tutelage.loop import EpisodeOptions, StepListener, run_episode
-from tutelage_core.contract import RobotContract, state_vectors
-from tutelage_core.errors import ConfigurationError, ContractMismatchError
+from tutelage_core.contract import RobotContract, check_cameras, state_vectors
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.homing import WayBack
 from tutelage_core.types import Observation, Pose, Source, StepCommand
 from tutelage_core.verdict import Answer, Verdict
@@ -98,25 +98,6 @@ class RetryOptions:
             raise ConfigurationError(f"RetryOptions: ask_every and max_steps must not be negative, got {self}")
 
 
-def check_verifier_fits(verifier: Verifier, contract: RobotContract) -> None:
-    """Refuse a verifier that looks through cameras which the robot lacks or has otherwise.
-
-    Raises:
-        ContractMismatchError: each difference is listed.
-    """
-    differences: list[str] = []
-    for name, need in verifier.cameras.items():
-        given = contract.cameras.get(name)
-        if given is None:
-            differences.append(f"camera '{name}': needed, but the robot has {', '.join(contract.cameras) or 'none'}")
-        elif need is not None and (need.width, need.height) != (given.width, given.height):
-            differences.append(
-                f"camera '{name}': {need.width}x{need.height} needed, {given.width}x{given.height} given"
-            )
-    if differences:
-        raise ContractMismatchError(f"verifier '{verifier.name}'", f"robot '{contract.name}'", differences)
-
-
 class _Watcher:
     """Gathers the frames of an attempt, and asks the verifier now and then."""
 
@@ -166,7 +147,7 @@ def run_with_retry(
         ContractMismatchError: the verifier does not fit the robot.
     """
     options = options or RetryOptions()
-    check_verifier_fits(verifier, contract)
+    check_cameras(f"verifier '{verifier.name}'", verifier.cameras, contract)
     loop = RetryLoop(options.retry, seed)
     twin.reset(seed, room)
     home, task = twin.arm_state().T_base_tcp, twin.instruction

@@ -193,23 +193,44 @@ def load_contract(name_or_path: str) -> RobotContract:
     return load_yaml(path, RobotContract)
 
 
+def camera_differences(needs: Mapping[str, CameraNeed | None], contract: RobotContract) -> list[str]:
+    """Return in which cameras a robot is not what is needed, a sentence each; a need of None takes any size."""
+    differences: list[str] = []
+    for name, need in needs.items():
+        have = contract.cameras.get(name)
+        if have is None:
+            differences.append(
+                f"camera '{name}': needed, but the robot has {', '.join(sorted(contract.cameras)) or 'none'}"
+            )
+        elif need is not None and (have.width, have.height) != (need.width, need.height):
+            differences.append(
+                f"camera '{name}': needs {need.width}x{need.height} px, robot gives {have.width}x{have.height} px"
+            )
+    return differences
+
+
+def check_cameras(what: str, needs: Mapping[str, CameraNeed | None], contract: RobotContract) -> None:
+    """Refuse a model whose cameras are not the robot's.
+
+    Args:
+        what: the model, by name.
+        needs: camera name to the image size that it needs; None takes any size.
+        contract: of the robot.
+
+    Raises:
+        ContractMismatchError: names both sides and every difference.
+    """
+    if differences := camera_differences(needs, contract):
+        raise ContractMismatchError(what, f"robot '{contract.name}'", differences)
+
+
 def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
     """Refuse a policy that does not fit a robot.
 
     Raises:
         ContractMismatchError: names both sides and every difference.
     """
-    differences: list[str] = []
-    for name, need in spec.cameras.items():
-        have = contract.cameras.get(name)
-        if have is None:
-            differences.append(
-                f"camera '{name}': needed, but the robot has {', '.join(sorted(contract.cameras)) or 'none'}"
-            )
-        elif (have.width, have.height) != (need.width, need.height):
-            differences.append(
-                f"camera '{name}': needs {need.width}x{need.height} px, robot gives {have.width}x{have.height} px"
-            )
+    differences = camera_differences(spec.cameras, contract)
     differences += [
         f"state '{key}': needed, but the robot gives {', '.join(contract.state_keys)}"
         for key in spec.state_keys

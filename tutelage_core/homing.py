@@ -54,8 +54,10 @@ class HomingPath:
         way = step_between(measured, self._home)
         return bool(np.linalg.norm(way[:3]) <= ARRIVED_M and np.linalg.norm(way[3:]) <= ARRIVED_RAD)
 
-    def step(self, measured: Pose) -> FloatArray:
-        """Return the next step from the measured pose, shape (7,) [m, rad, 0..1]."""
+    def step(self, measured: Pose) -> FloatArray | None:
+        """Return the next step, shape (7,) [m, rad, 0..1], from the measured pose; None once the TCP is home."""
+        if self.arrived(measured):
+            return None
         way = step_between(measured, self._home)
         if way[2] > ARRIVED_M and np.linalg.norm(way[:2]) > OVER_M:
             way[:2] = 0.0
@@ -91,7 +93,7 @@ class WayBack:
                 step = OPEN.copy()
                 step[:3] = min(GAIN * left_m, self._longest_m) * back
                 return step
-        return None if self._path.arrived(measured) else self._path.step(measured)
+        return self._path.step(measured)
 
 
 def _shorten(part: FloatArray, longest: float) -> FloatArray:

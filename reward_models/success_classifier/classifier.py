@@ -32,7 +32,7 @@ from reward_models.success_classifier.model import (
     pooled_maps,
 )
 from tutelage_core.config import from_mapping, to_mapping
-from tutelage_core.contract import CameraNeed, RobotContract
+from tutelage_core.contract import CameraNeed, RobotContract, camera_differences
 from tutelage_core.encoders.image import ImageEncoder, frozen_digest
 from tutelage_core.encoders.weights import weight_faults
 from tutelage_core.episodes.feature_cache import weights_sha256
@@ -199,16 +199,7 @@ class SuccessClassifier:
         Raises:
             ContractMismatchError: names both sides and every difference.
         """
-        differences: list[str] = []
-        for name, need in self.spec.cameras.items():
-            have = contract.cameras.get(name)
-            if have is None:
-                given = ", ".join(sorted(contract.cameras)) or "none"
-                differences.append(f"camera '{name}': needed, but the robot has {given}")
-            elif (have.width, have.height) != (need.width, need.height):
-                differences.append(
-                    f"camera '{name}': needs {need.width}x{need.height} px, robot gives {have.width}x{have.height} px"
-                )
+        differences = camera_differences(self.spec.cameras, contract)
         if not abs(self.spec.control_rate_hz - contract.control_rate_hz) <= 1e-6:  # so written that NaN differs
             differences.append(
                 f"control rate: counts frames at {self.spec.control_rate_hz:g} Hz, robot gives "

@@ -15,8 +15,8 @@ from reward_models.serving.success_vote import SuccessVote, VoteSettings
 from reward_models.success_classifier.classifier import SuccessClassifier
 from reward_models.success_classifier.detector import Verdict as Seen
 from sim.twin import Twin
-from tutelage_core.contract import RobotContract
-from tutelage_core.errors import ConfigurationError, ContractMismatchError
+from tutelage_core.contract import RobotContract, check_cameras
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.types import Observation
 
 HISTORY = 32
@@ -181,11 +181,7 @@ def load_judge(classifier: str, contract: RobotContract, reward: RewardChoice | 
         if classifier:
             raise ConfigurationError(f"either the classifier {classifier} or the reward model {reward.model} judges")
         known = load_reward_model(reward.model)
-        lacking = [camera for camera in known.model.spec.cameras if camera not in contract.cameras]
-        if lacking:
-            have = ", ".join(sorted(contract.cameras)) or "none"
-            said = [f"camera '{camera}': needed, but the robot has {have}" for camera in lacking]
-            raise ContractMismatchError(f"reward model '{reward.model}'", f"robot '{contract.name}'", said)
+        check_cameras(f"reward model '{reward.model}'", known.model.spec.cameras, contract)
         return RewardJudge(known.model, reward.votes, known.threshold, reward.shaping)
     if not classifier:
         return None

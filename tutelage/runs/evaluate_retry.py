@@ -27,10 +27,10 @@ from sim.tasks import make_task
 from sim.twin import Twin
 from tutelage.drivers import PolicyDriver
 from tutelage.film_strip import FilmStrip
-from tutelage.retrying import AttemptResult, RetryOptions, check_verifier_fits, run_with_retry
+from tutelage.retrying import AttemptResult, RetryOptions, run_with_retry
 from tutelage.runs.collect import EVALUATION_SEEDS_FROM
 from tutelage.runs.evaluate import Seeded, over_seeds
-from tutelage_core.contract import CameraNeed, check_fit, load_contract
+from tutelage_core.contract import CameraNeed, check_cameras, check_fit, load_contract
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.intervals import wilson_interval
 from tutelage_core.types import Observation
@@ -235,7 +235,7 @@ def evaluate_retry(config: EvaluateRetryConfig) -> RetryEvaluation:
     contract = load_contract(config.robot)
     make_task(config.task)
     if config.verifier != TRUTH:
-        check_verifier_fits(load_verifier(config.verifier), contract)
+        check_cameras(f"verifier '{config.verifier}'", load_verifier(config.verifier).cameras, contract)
     check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
     seeded = Seeded(config.task, config.first_seed, config.episodes, config.processes, config.rooms)
     found, rejected = over_seeds(

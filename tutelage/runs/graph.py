@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from policies.registry import find_checkpoint, load_policy
+from reward_models.verifier.loading import load_verifier
 from sim.parameters import Split
 from sim.tasks import make_task
 from tutelage.environment import graph_environment
 from tutelage.launch import packages
 from tutelage.launch.runner import LaunchRunner
 from tutelage.runs.collect import EVALUATION_SEEDS_FROM
-from tutelage_core.contract import check_fit, load_contract
+from tutelage_core.contract import check_cameras, check_fit, load_contract
 from tutelage_core.errors import ConfigurationError, TutelageError
 
 BRING_UP_PACKAGE = "tutelage_bringup"
@@ -44,6 +45,8 @@ class RunConfig:
         first_seed: seed of the first one; the others follow.
         output: folder for recordings and the graph's log; a new one, `runs/graph-NNN`, if not given.
         record: record the episodes.
+        verifier: verify and retry: says whether a task is done, such as `success_classifier:FOLDER`; no retry if empty.
+        tries: attempts at most, with a verifier.
     """
 
     robot: str = "twin"
@@ -55,11 +58,16 @@ class RunConfig:
     first_seed: int = EVALUATION_SEEDS_FROM
     output: Path | None = None
     record: bool = True
+    verifier: str = ""
+    tries: int = 10
 
 
 @dataclass(frozen=True)
 class GraphOutcome:
-    """What came of one episode in the graph; `recording` is its folder, None if it was not recorded."""
+    """What came of one episode in the graph, or of a task with its attempts.
+
+    `recording` is the folder of the last attempt, None if it was not recorded.
+    """
 
     seed: int
     success: bool
@@ -70,6 +78,7 @@ class GraphOutcome:
     message: str
     stage_ms: dict[str, float]
     recording: Path | None
+    attempts: int = 1
 
 
 def check(config: RunConfig) -> None:
@@ -84,6 +93,10 @@ def check(config: RunConfig) -> None:
     contract = load_contract(config.robot)
     make_task(config.task)
     check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
+    if config.verifier:
+        check_cameras(f"verifier '{config.verifier}'", load_verifier(config.verifier).cameras, contract)
+    if config.tries < 1:
+        raise ConfigurationError(f"tries must be at least 1, got {config.tries}")
     if config.episodes < 0 or config.first_seed < 0:
         raise ConfigurationError(
             f"episodes and first_seed must not be negative, got {config.episodes}, {config.first_seed}"
@@ -117,6 +130,7 @@ def run_graph(config: RunConfig, on_outcome: Callable[[GraphOutcome], None]) -> 
         "black_box": str(output / "black_box"),
         "seed": str(config.first_seed),
         "rooms": config.rooms,
+        "verifier": config.verifier,
     }
     environment = graph_environment()
     launch_file = packages.package_share(BRING_UP_PACKAGE, environment) / "launch" / LAUNCH_FILE
@@ -154,6 +168,8 @@ def _ask(
             str(config.episodes),
             "--prefix",
             prefix,
+            "--tries",
+            str(config.tries if config.verifier else 0),
         ],
         env=environment,
         stdout=subprocess.PIPE,

@@ -12,6 +12,7 @@ NODES = (
     "recorder_node",
     "learner_node",
     "reward_node",
+    "verifier_node",
     "foxglove_node",
     "teleop_node",
     "ui_node",

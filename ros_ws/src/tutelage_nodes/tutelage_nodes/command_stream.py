@@ -49,6 +49,7 @@ class CommandStream:
         episode: Callable[[], Episode],
         finish: Callable[[str, str], None],
         give_up: Callable[[str], None],
+        on_state: Callable[[], None],
     ) -> None:
         """Open the topics on `node`.
 
@@ -65,10 +66,11 @@ class CommandStream:
             episode: returns the episode that runs, or the nothing between two.
             finish: ends it, with its termination and a message.
             give_up: breaks off what goes on before an episode, and takes why.
+            on_state: called in lock-step with each new state of the arm that no episode waits for.
         """
         self._node, self._steady, self._session, self._hand, self._peers = node, clock, session, hand, peers
         self._lockstep, self._speed = lockstep, speed
-        self._episode, self._finish, self._give_up = episode, finish, give_up
+        self._episode, self._finish, self._give_up, self._on_new_state = episode, finish, give_up, on_state
         self._limits, self._period_ns, self._sender = contract.safety, contract.period_ns, sender
         self._stages = Stages(clock)
         # what was last seen outlives a restart: the first observation of an episode may be there already
@@ -144,7 +146,7 @@ class CommandStream:
     def send_home(self, step: FloatArray) -> None:
         """Send a step of the way home, shape (7,) [m, rad, 0..1]."""
         self._drive.arbiter.set_homing_step(step)
-        self._send(self._now_ns())
+        self._send(self.stamp_ns())
 
     def look(self) -> None:
         """Send what the timer makes due; call it often."""
@@ -166,6 +168,8 @@ class CommandStream:
         if stamp_ns > self._state_ns:
             self._state_ns = stamp_ns
             self._stages.event("observation", {"executed": "world"})
+            if self._lockstep and not self._episode().runs:
+                self._on_new_state()
         self.pulse_lockstep()
 
     def _on_status(self, message: ti.TaskStatus) -> None:
@@ -232,6 +236,9 @@ class CommandStream:
             state = str(self._session.state)
             handle.publish_feedback(RunEpisode.Feedback(step=self._drive.steps, state=state, progress=progress))
 
+    def _is_done(self, since_ns: int) -> bool:
+        return self._status is not None and self._status_ns >= since_ns and self._status.success
+
     def _drives(self) -> bool:
         """Return whether an episode runs and somebody drives it; an episode that is over ends here."""
         episode = self._episode()
@@ -239,7 +246,7 @@ class CommandStream:
             return False
         if episode.handle is not None and episode.handle.is_cancel_requested:
             self._finish("stopped", "cancelled")
-        elif self._status is not None and self._status_ns >= episode.not_before_ns and self._status.success:
+        elif not episode.is_blind and self._is_done(episode.not_before_ns):
             self._finish("success", "")
         elif self._drive.steps >= episode.limit and not (self._lockstep and self._drive.pulse.waits(self._state_ns)):
             self._finish("time_limit", "")

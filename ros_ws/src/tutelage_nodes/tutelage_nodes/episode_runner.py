@@ -15,7 +15,7 @@ from tutelage_core.errors import UnknownNameError
 from tutelage_core.memory import give_back
 from tutelage_core.session import DriveEvent, DriveState, Session
 from tutelage_core.types import EpisodeResult
-from tutelage_nodes import topics
+from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_setup import EpisodeSetup, Scene, to_answer
 
 DRIVERS = ("policy", "hand")
@@ -55,6 +55,11 @@ class Episode:
         """Whether no policy drives it."""
         return self.goal is not None and self.goal.driver == "hand"
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether ground truth ends nothing."""
+        return self.goal is not None and self.goal.blind
+
 
 class EpisodeRunner:
     """Serves the action `/session/run_episode`."""
@@ -69,6 +74,7 @@ class EpisodeRunner:
         scene_needed: bool,
         begin: Callable[[Scene], None],
         publish_state: Callable[[str], None],
+        stamp_ns: Callable[[], int],
     ) -> None:
         """Open the action on `node`.
 
@@ -80,6 +86,7 @@ class EpisodeRunner:
             scene_needed: whether an episode needs a node that sets its scene.
             begin: called when all is set, just before somebody drives.
             publish_state: says who drives, and why.
+            stamp_ns: returns the time on the clock of the data [ns].
         """
         self.episode = Episode()
         self.task = ""
@@ -88,8 +95,9 @@ class EpisodeRunner:
         """Of the last episode that was driven."""
         self._node, self._session, self._setup = node, session, setup
         self._prepare, self._begin, self._publish_state = prepare, begin, publish_state
-        self._scene_needed = scene_needed
+        self._scene_needed, self._stamp_ns = scene_needed, stamp_ns
         self._asked: ServerGoalHandle | None = None
+        self._scene = Scene()
         self._server = ActionServer(
             node,
             RunEpisode,
@@ -134,7 +142,9 @@ class EpisodeRunner:
         self._session.apply(DriveEvent.RESET_BEGUN)
         self._publish_state("resetting")
         refusal = await self._prepare(goal)
-        scene = Scene(refusal=refusal) if refusal else await self._setup.begin(goal, scene_needed=self._scene_needed)
+        last = self._scene if goal.again else None
+        needed = self._scene_needed and not goal.again
+        scene = Scene(refusal=refusal) if refusal else await self._setup.begin(goal, scene_needed=needed, last=last)
         self._session.apply(DriveEvent.RESET_DONE)
         if not scene.refusal and self._session.state is not DriveState.PAUSED:
             scene = Scene(refusal=f"the session became {self._session.state} before the episode began")
@@ -143,6 +153,7 @@ class EpisodeRunner:
             self.episode = Episode()
             self._publish_state(scene.refusal)
             return RunEpisode.Result(termination="error", message=scene.refusal)
+        self._scene = scene
         self._begin(scene)
         episode.not_before_ns, episode.limit = scene.not_before_ns, goal.max_steps or scene.step_limit
         episode.done, episode.handle = Future(), handle
@@ -152,13 +163,17 @@ class EpisodeRunner:
             self._session.apply(DriveEvent.START)
         self._publish_state("waiting for a hand" if episode.is_by_hand else "driving")
         result, message = await episode.done
+        ended_ns = self._stamp_ns()
         episode.handle, episode.instruction, episode.name = None, "", ""
         self._publish_state(result.termination)
         recording = await self._setup.end(goal, scene.episode, result)
         self.episode = Episode()
         give_back()
         (handle.abort if result.termination == "error" else handle.succeed)()
-        return to_answer(result, message or recording)
+        answer = to_answer(result, message or recording)
+        answer.instruction = scene.instruction
+        answer.begun, answer.ended = convert.to_time(scene.not_before_ns), convert.to_time(ended_ns)
+        return answer
 
     def finish(self, result: EpisodeResult, message: str) -> None:
         """End the episode that runs."""

@@ -52,6 +52,7 @@ class Scene:
     not_before_ns: int = 0
     step_limit: int = 0
     replan_every: int = 1
+    room: str = ""
 
 
 def to_answer(result: EpisodeResult, message: str) -> RunEpisode.Result:
@@ -72,7 +73,12 @@ class EpisodeSetup:
     """Calls scene, arm, policy and recorder in their order."""
 
     def __init__(
-        self, node: Node, sender: str, is_heard: Callable[[], bool], goes_on_waiting: Callable[[str], bool]
+        self,
+        node: Node,
+        sender: str,
+        is_heard: Callable[[], bool],
+        goes_on_waiting: Callable[[str], bool],
+        stamp_ns: Callable[[], int],
     ) -> None:
         """Make the service clients on `node`.
 
@@ -81,7 +87,9 @@ class EpisodeSetup:
             sender: name under which it commands the arm.
             is_heard: tells whether the arm listens to its commands.
             goes_on_waiting: takes what a node waits for, again and again; returns False once the waiting is broken off.
+            stamp_ns: returns the time on the clock of the data [ns].
         """
+        self._stamp_ns = stamp_ns
         self._node, self._sender, self._is_heard, self._goes_on_waiting = node, sender, is_heard, goes_on_waiting
         self._scene = node.create_client(ResetScene, topics.TWIN_RESET_SCENE)
         self._arm = node.create_client(Command, topics.ARM_EVENT)
@@ -127,12 +135,13 @@ class EpisodeSetup:
         """Return whether something sets the scene: a twin does; on a robot a person has to."""
         return self._scene.service_is_ready() or self._scene.wait_for_service(timeout_sec=SCENE_WAIT_S)
 
-    async def begin(self, goal: RunEpisode.Goal, *, scene_needed: bool) -> Scene:
+    async def begin(self, goal: RunEpisode.Goal, *, scene_needed: bool, last: Scene | None = None) -> Scene:
         """Set the scene, restart the gate, reset the policy, open the recording.
 
         Args:
             goal: the episode; without a policy if a hand drives it.
             scene_needed: refuse when nothing sets the scene; else the person who was asked has set it.
+            last: the scene that stays as it is, where this is another attempt; else None.
         """
         by_hand = goal.driver == "hand"
         needed: dict[str, Client] = {"twin_node": self._scene} if scene_needed else {}
@@ -146,8 +155,10 @@ class EpisodeSetup:
                 return Scene(refusal=f"{name} does not answer on {client.srv_name}: is it running?")
         episode = goal.episode or f"{goal.task or 'task'}-{goal.seed}"
         scene = ResetScene.Response(accepted=True, instruction=goal.task, step_limit=DEFAULT_STEP_LIMIT)
-        scene.stamp = self._node.get_clock().now().to_msg()
-        if self._scene.service_is_ready():
+        scene.stamp = convert.to_time(self._stamp_ns())
+        if last is not None:
+            scene.instruction, scene.step_limit, scene.room = last.instruction, last.step_limit, last.room
+        elif self._scene.service_is_ready():
             scene = await self._ask(self._scene, ResetScene.Request(task=goal.task, seed=goal.seed))
         if not scene.accepted:
             return Scene(refusal=scene.message)
@@ -185,7 +196,8 @@ class EpisodeSetup:
             await self._pause(CONNECT_PAUSE_S)
         else:
             return Scene(refusal=f"arm_node does not listen on {topics.ARM_COMMAND}")
-        return Scene("", episode, instruction, convert.to_ns(not_before), scene.step_limit, replan_every)
+        begun_ns = convert.to_ns(not_before)
+        return Scene("", episode, instruction, begun_ns, scene.step_limit, replan_every, scene.room)
 
     async def end(self, goal: RunEpisode.Goal, episode: str, result: EpisodeResult) -> str:
         """Close the recording; return the file written, or why there is none."""
@@ -196,6 +208,17 @@ class EpisodeSetup:
             RecordEpisode.Request(open=False, episode=episode, metadata_json=json.dumps(to_mapping(result))),
         )
         return answer.path if answer.accepted else f"recorder_node: {answer.message}"
+
+    async def ask_patiently(self, client: Client, request: Any, patience_s: float) -> Any:
+        """Call a service once and return its answer; None if it does not come within `patience_s` [s]."""
+        if not client.service_is_ready():
+            return None
+        answered = client.call_async(request)
+        await self._either(answered, patience_s)
+        if answered.done():
+            return answered.result()
+        client.remove_pending_request(answered)
+        return None
 
     async def _ask_until_accepted(self, client: Client, request: Any) -> Any:
         """Ask again while the node says that it waits, or is not connected yet: discovery is not instantaneous."""

@@ -24,8 +24,8 @@ from reward_models.serving.scorer import Answer, Scorer, ScorerSettings
 from reward_models.serving.success_vote import SuccessVote, VoteSettings
 from tutelage_core.assembler import ObservationAssembler
 from tutelage_core.clock import SteadyClock
-from tutelage_core.contract import NS_PER_S, RobotContract, load_contract
-from tutelage_core.errors import ConfigurationError, ContractMismatchError
+from tutelage_core.contract import NS_PER_S, RobotContract, check_cameras, load_contract
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.types import ArmState, Observation
 from tutelage_nodes import convert, topics
 from tutelage_nodes.convert_reward import to_reward_msg
@@ -145,13 +145,7 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
             self._scorers.append(scorer)
             ready = scorer.begin()
             self._votes[name] = SuccessVote(voting, ready.threshold)
-            differences = [
-                f"camera '{camera}': needed, but the robot has {', '.join(sorted(contract.cameras)) or 'none'}"
-                for camera in ready.spec.cameras
-                if camera not in contract.cameras
-            ]
-            if differences:
-                raise ContractMismatchError(f"reward model '{name}'", f"robot '{contract.name}'", differences)
+            check_cameras(f"reward model '{name}'", ready.spec.cameras, contract)
 
     def teardown(self) -> None:
         """End the models."""

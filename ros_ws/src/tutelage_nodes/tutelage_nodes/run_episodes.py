@@ -19,8 +19,8 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 from tutelage_interfaces import msg as ti
-from tutelage_interfaces.action import RunEpisode
-from tutelage_interfaces.srv import Command, ResetScene
+from tutelage_interfaces.action import RunEpisode, RunTask
+from tutelage_interfaces.srv import Command, ResetScene, VerifyEpisode
 
 from tutelage_core.errors import TutelageError
 from tutelage_core.session import DriveEvent, DriveState
@@ -44,6 +44,7 @@ class Outcome:
     interventions: int
     message: str
     stage_ms: dict[str, float]
+    attempts: int = 1
 
 
 class SessionClient:
@@ -53,6 +54,8 @@ class SessionClient:
         """Talk through `node`."""
         self._node = node
         self._client = ActionClient(node, RunEpisode, topics.RUN_EPISODE)
+        self._tasks = ActionClient(node, RunTask, topics.RUN_TASK)
+        self._verifier = node.create_client(VerifyEpisode, topics.VERIFY_EPISODE)
         self._scene = node.create_client(ResetScene, topics.TWIN_RESET_SCENE)
         self._stop = node.create_client(Trigger, topics.SESSION_STOP)
         self._reset = node.create_client(Trigger, topics.SESSION_RESET)
@@ -103,6 +106,46 @@ class SessionClient:
             result.interventions,
             result.message,
             dict(zip(result.stages, result.stage_ms, strict=True)),
+        )
+
+    def run_task(self, goal: RunTask.Goal, timeout_s: float) -> Outcome:
+        """Try a task until a verifier says that it worked.
+
+        Raises:
+            TutelageError: the goal is rejected, or there is no result within `timeout_s` [s].
+        """
+        if not self._tasks.wait_for_server(timeout_s):
+            raise TutelageError(f"no session answers on {topics.RUN_TASK} within {timeout_s:g} s")
+        self._verifier.wait_for_service(timeout_s)
+        end_s = time.monotonic() + timeout_s
+        while True:  # the session finds the verifier a moment after this program has
+            accepted = self._tasks.send_goal_async(goal)
+            rclpy.spin_until_future_complete(self._node, accepted, timeout_sec=timeout_s)
+            handle = accepted.result()
+            if handle is not None and handle.accepted:
+                break
+            if handle is None or time.monotonic() > end_s:
+                raise TutelageError("the session rejects the task: another one is being done, or nobody verifies")
+            time.sleep(LOOK_S)
+        finished = handle.get_result_async()
+        rclpy.spin_until_future_complete(self._node, finished, timeout_sec=timeout_s)
+        answer = finished.result()
+        if answer is None:
+            handle.cancel_goal_async()
+            raise TutelageError(f"task {goal.name}: no result within {timeout_s:g} s")
+        result = answer.result
+        said = "; ".join(f"{a} ({r})" for a, r in zip(result.answers, result.reasons, strict=True))
+        return Outcome(
+            goal.seed,
+            f"{goal.name}-{max(result.attempts, 1) - 1}",
+            result.success,
+            result.steps,
+            result.ending,
+            "" if result.success else result.ending,
+            result.interventions,
+            result.message or said,
+            {},
+            result.attempts,
         )
 
     def clear_stop(self, task: str, seed: int, timeout_s: float) -> None:
@@ -157,6 +200,9 @@ def run_episodes(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--end-without-policy", action="store_true", help="end an episode whose policy has died, and go on"
     )
+    parser.add_argument(
+        "--tries", type=int, default=0, help="verify and retry, with so many attempts at most; 0 runs plain episodes"
+    )
     settings = parser.parse_args(arguments)
     rclpy.init()
     node = rclpy.create_node("run_episodes")
@@ -165,12 +211,27 @@ def run_episodes(arguments: Sequence[str]) -> int:
         client.wait_for_session(settings.timeout_s)
         numbers = itertools.count() if settings.episodes == 0 else range(settings.episodes)
         for seed in (settings.first_seed + number for number in numbers):
+            name = f"{settings.prefix or settings.task}-{seed}"
+            if settings.tries:
+                tried = RunTask.Goal(
+                    task=settings.task,
+                    seed=seed,
+                    max_steps=settings.max_steps,
+                    tries=settings.tries,
+                    record=bool(settings.prefix),
+                    name=name,
+                )
+                outcome = client.run_task(tried, settings.timeout_s * settings.tries)
+                print(json.dumps(dataclasses.asdict(outcome)), flush=True)
+                if outcome.termination == "error":
+                    return 1
+                continue
             goal = RunEpisode.Goal(
                 task=settings.task,
                 seed=seed,
                 max_steps=settings.max_steps,
                 record=bool(settings.prefix),
-                episode=f"{settings.prefix or settings.task}-{seed}",
+                episode=name,
             )
             end_s = time.monotonic() + settings.retry_s
             while True:

@@ -23,6 +23,7 @@ from tutelage_nodes.node import TutelageNode, run_node
 from tutelage_nodes.operator_desk import OperatorDesk
 from tutelage_nodes.peers import Peers
 from tutelage_nodes.preparation import Preparation
+from tutelage_nodes.task_runner import TaskRunner
 
 LOOK_S = 0.5
 """How often a lock-step session looks whether it stands still [s]."""
@@ -67,7 +68,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         name = f"{self.get_name()}-{os.getpid()}"
         is_twin = contract.arm.driver == "twin"
         self._peers = Peers(self, self._steady, self.params.policy_silence_s, lockstep=self._lockstep)
-        self._setup = EpisodeSetup(self, name, lambda: self._stream.is_heard, self._goes_on_waiting)
+        self._setup = EpisodeSetup(self, name, lambda: self._stream.is_heard, self._goes_on_waiting, self._stamp_ns)
         self._waited_for = ""
         period_s = contract.period_ns / NS_PER_S
         waits_for_hand = self._lockstep and self.params.person
@@ -90,11 +91,13 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             episode=lambda: self._runner.episode,
             finish=self.finish,
             give_up=self.give_up,
+            on_state=self._look_at_way,
         )
         self._preparation = Preparation(
             self._session,
             self._setup,
-            None if is_twin else Home(contract, self._steady),
+            Home(contract, self._steady, homes=not is_twin, lockstep=self._lockstep),
+            homes=not is_twin,
             lockstep=self._lockstep,
             restart=self._stream.restart,
             ask_person=self._ask_person,
@@ -107,8 +110,10 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             scene_needed=is_twin,
             begin=self._begin,
             publish_state=self.publish_state,
+            stamp_ns=self._stamp_ns,
         )
         self._desk = OperatorDesk(self, self._session, self._setup, self._runner, self)
+        self._tasks = TaskRunner(self, self._setup)
         # in lock-step the timer only looks for a stand-still
         self.create_timer(LOOK_S if self._lockstep else period_s / 10, self._on_timer)
         self.publish_state("started")
@@ -147,6 +152,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         message.header.stamp = convert.to_time(self._stream.stamp_ns())
         self._state_pub.publish(message)
 
+    def _stamp_ns(self) -> int:
+        return self._stream.stamp_ns()
+
     def _ask_person(self, what: str) -> Future:
         self.publish_state(what)
         return self._desk.wait_for_start()
@@ -163,6 +171,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
     def _begin(self, scene: Scene) -> None:
         self._waited_for = ""
         self._peers.note_alive()  # they have just answered
+        self._preparation.note_start(self._stream.measured)
         self._stream.begin(scene.replan_every)
 
     def _on_hand(self, event: DriveEvent, why: str) -> None:
@@ -193,8 +202,11 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         if self._runner.episode.runs:
             self._mind_the_others()
         else:
-            self._preparation.look(self._stream.measured, self._peers.arm_trouble(), self._stream.send_home)
+            self._look_at_way()
         self._stream.look()
+
+    def _look_at_way(self) -> None:
+        self._preparation.look(self._stream.measured, self._peers.arm_trouble(), self._stream.send_home)
 
     def _mind_the_others(self) -> None:
         """Pause when the policy has died, and end the episode when the arm has or nothing goes on."""
