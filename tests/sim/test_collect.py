@@ -63,3 +63,14 @@ def test_pace_out_of_range_is_refused(tmp_path: Path, pace: float) -> None:
     with pytest.raises(ConfigurationError, match=r"pace must be in \(0, 1\]"):
         collect(CollectConfig(output=tmp_path / "none", pace=pace))
     assert not (tmp_path / "none").exists()
+
+
+def test_attempts_happen_in_rooms_and_a_policy_plays_some_of_them(tmp_path: Path) -> None:
+    config = AttemptsConfig(tmp_path / "a", stopped=1, wandering=0, rooms="train", policy="bc_pick_cube", played=1)
+    store = collect_attempts(config)
+    assert sorted(store.names()) == ["policy-0340000", "stopped-0310000"]
+    rooms = [store.manifest(name).metadata.room for name in store.names()]
+    assert all(room.startswith("train:") for room in rooms)
+    for changes in ({"room": 3, "rooms": "train"}, {"policy": "bc_pick_cube"}, {"played": 2}):
+        with pytest.raises(ConfigurationError, match="attempts"):
+            AttemptsConfig(tmp_path / "b", **changes)

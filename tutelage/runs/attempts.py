@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from hardware.safety.gate import make_gate
 from policies.registry import find_checkpoint, load_policy
+from sim.parameters import Split
 from sim.rooms import Room
 from sim.twin import Twin
 from tutelage.drivers import Driver, ExpertDriver, PolicyDriver
@@ -144,6 +146,9 @@ class AttemptsConfig:
         first_seed: of the first attempt; each kind takes the next `MOST`.
         extra_steps: control periods to go on after success, where one is reached by chance.
         room: number of the room of split `lab` in which all of them happen; each in a room of its own if None.
+        rooms: split of the rooms that each has of its own; `test` and `held_out` are kept for evaluation.
+        policy: name of a shipped checkpoint, or the folder of one.
+        played: attempts of that policy with noise on its steps.
     """
 
     output: Path
@@ -155,6 +160,18 @@ class AttemptsConfig:
     first_seed: int = ATTEMPTS_FROM
     extra_steps: int = 10
     room: int | None = None
+    rooms: Literal["lab", "train"] = "lab"
+    policy: str = ""
+    played: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.room is not None and self.rooms != "lab":
+            raise ConfigurationError(f"attempts: room {self.room} is one of the lab's, and rooms are '{self.rooms}'")
+        if bool(self.policy) != bool(self.played):
+            raise ConfigurationError(
+                f"attempts: a policy and how many it plays go together, got '{self.policy}' and {self.played}"
+            )
 
 
 def collect_attempts(config: AttemptsConfig) -> EpisodeStore:
@@ -165,12 +182,13 @@ def collect_attempts(config: AttemptsConfig) -> EpisodeStore:
         UnknownNameError: robot or task is unknown.
     """
     plan = {Kind.STOPPED: config.stopped, Kind.WANDERING: config.wandering, Kind.HINDERED: config.hindered}
+    plan[Kind.POLICY] = config.played
     counts = list(plan.values())
     if min(counts) < 0 or max(counts) > MOST or not any(counts) or config.extra_steps < 0:
         raise ConfigurationError(
             f"attempts: each kind needs 0 to {MOST}, one must be asked for, and extra steps must not be negative; got "
-            f"{config.stopped} stopped, {config.wandering} wandering, {config.hindered} hindered and "
-            f"{config.extra_steps} extra steps"
+            f"{config.stopped} stopped, {config.wandering} wandering, {config.hindered} hindered, "
+            f"{config.played} played and {config.extra_steps} extra steps"
         )
     last_seed = config.first_seed + MOST * len(plan)
     if config.first_seed < 0 or last_seed > EVALUATION_SEEDS_FROM:
@@ -188,6 +206,8 @@ def collect_attempts(config: AttemptsConfig) -> EpisodeStore:
             extra_steps=config.extra_steps,
             room=room,
             robot=config.robot,
+            policy=config.policy,
+            rooms=config.rooms,
         )
     return EpisodeStore(config.output)
 
@@ -202,6 +222,7 @@ def record_attempts(
     room: Room | None = None,
     policy: str = "",
     robot: str = "twin",
+    rooms: Split = "lab",
 ) -> EpisodeStore:
     """Record the attempts that are missing in `output` and return their store; one process.
 
@@ -214,13 +235,14 @@ def record_attempts(
         room: where all of them happen; each in a room of its own, drawn by its seed, if None.
         policy: name of the policy of kind `policy`.
         robot: robot's contract.
+        rooms: split of the rooms that each has of its own.
     """
     kinds = [kind for kind, count in plan.items() for _ in range(count)]
     jobs = [(kind, seed) for seed, kind in enumerate(kinds, first_seed) if not (output / _name(kind, seed)).exists()]
     output.mkdir(parents=True, exist_ok=True)
     done = len(kinds) - len(jobs)
     if jobs:
-        recorder = _Recorder(output, task, jobs[0][1], extra_steps, room, policy, robot)
+        recorder = _Recorder(output, task, jobs[0][1], extra_steps, room, policy, robot, rooms)
         for _ in each(partial(_Recorder.record, recorder), jobs, 1, title=f"attempts at {task}", done_before=done):
             pass
     return EpisodeStore(output)
@@ -230,12 +252,20 @@ class _Recorder:
     """One twin, and a driver of each kind."""
 
     def __init__(
-        self, output: Path, task: str, seed: int, extra_steps: int, room: Room | None, policy: str, robot: str
+        self,
+        output: Path,
+        task: str,
+        seed: int,
+        extra_steps: int,
+        room: Room | None,
+        policy: str,
+        robot: str,
+        rooms: Split,
     ) -> None:
         self._output, self._task, self._extra_steps = output, task, extra_steps
         self._room, self._policy = room, policy
         self._contract = load_contract(robot)
-        self._twin = Twin(self._contract, task, seed)
+        self._twin = Twin(self._contract, task, seed, rooms=rooms)
         self._drivers: dict[Kind, Driver] = {}
 
     def record(self, job: tuple[Kind, int]) -> None:
