@@ -39,6 +39,7 @@ TOPICS = (
     "tower_lessons",
     "vlm_rm_learning",
     "page",
+    "rum",
 )
 """Modules of this package that register figures, in the order in which they are listed and run."""
 

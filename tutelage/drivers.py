@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from policies.policy import Policy
 from sim.twin import Twin
 from tutelage_core.arbiter import Arbiter
-from tutelage_core.chunks import ChunkBuffer
+from tutelage_core.chunks import ChunkBuffer, SeamSettings
+from tutelage_core.contract import NS_PER_S, check_chunk_outlasts
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import DriveState
-from tutelage_core.types import STEP_SIZE, FloatArray, Observation, Source, StepCommand
+from tutelage_core.types import STEP_SIZE, ActionChunk, FloatArray, Observation, Source, StepCommand
 from tutelage_core.window import ObservationWindow
 
 
@@ -28,32 +31,74 @@ class Driver(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ThinkingSettings:
+    """How long a policy thinks, and what becomes of the steps that its chunk meant for that time.
+
+    Attributes:
+        delay_s: a chunk comes so long after its observation [s], to the nearest control period; otherwise time stands
+            still while the policy thinks.
+        compensates: steps whose time has passed are dropped. Off, a late chunk is taken from its first step on, as if
+            it had been thought of now: what one should not do, for comparison.
+        seams: how one chunk goes over into the next.
+    """
+
+    delay_s: float = 0.0
+    compensates: bool = True
+    seams: SeamSettings = field(default_factory=SeamSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse a delay that is none."""
+        if not 0.0 <= self.delay_s <= 60.0:
+            raise ConfigurationError(f"ThinkingSettings: delay_s must be in 0..60, got {self.delay_s}")
+
+
 class PolicyDriver:
     """Runs a policy just as `policy_node` and `session_node` do together."""
 
-    def __init__(self, policy: Policy) -> None:
-        """Drive with `policy`."""
+    def __init__(self, policy: Policy, thinking: ThinkingSettings | None = None) -> None:
+        """Drive with `policy`.
+
+        Raises:
+            ConfigurationError: its chunk does not last until the next one has come.
+        """
         self._policy = policy
-        self._chunks = ChunkBuffer(policy.spec.replan_every)
+        self._thinking = thinking or ThinkingSettings()
+        self._delay_ns = round(self._thinking.delay_s * NS_PER_S)
+        check_chunk_outlasts(policy.spec, self._thinking.delay_s)
+        self._late: ActionChunk | None = None
+        self._chunks = ChunkBuffer(policy.spec.replan_every, self._thinking.seams)
         self._arbiter = Arbiter(self._chunks)
         self._window = ObservationWindow(policy.spec.history)
 
     def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:
         """Begin an episode: history, chunk and gripper are those of a new one."""
         self._window.clear()
+        self._late = None
         self._arbiter.restart(gripper_opening)
         self._policy.reset(instruction, seed)
 
+    @property
+    def chunk_stamp_ns(self) -> int:
+        """Stamp of the chunk that is executed; -1 before the first."""
+        chunk = self._chunks.chunk
+        return -1 if chunk is None else chunk.stamp_ns
+
     def resume(self, gripper_opening: float) -> None:
         """Go on after a person has moved the arm; `gripper_opening` is what the gripper was last told (0..1)."""
+        self._late = None
         self._arbiter.hand_over(gripper_opening)
 
     def command(self, observation: Observation) -> StepCommand:
         """Return the policy's step for this period; it is asked again when its chunk is due."""
-        window = self._window.push(observation)
-        if self._chunks.wants_chunk(observation.stamp_ns):
-            self._chunks.add(self._policy.act(window))
-        return self._arbiter.command(DriveState.AUTONOMOUS, observation.stamp_ns)
+        window, now_ns = self._window.push(observation), observation.stamp_ns
+        if self._late is None and self._chunks.wants_chunk(now_ns):
+            self._late = self._policy.act(window)
+        if self._late is not None and now_ns >= self._late.stamp_ns + self._delay_ns - self._late.period_ns // 2:
+            chunk = self._late if self._thinking.compensates else replace(self._late, stamp_ns=now_ns)
+            self._chunks.add(chunk)
+            self._late = None
+        return self._arbiter.command(DriveState.AUTONOMOUS, now_ns)
 
 
 class ExpertDriver:

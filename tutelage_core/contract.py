@@ -244,6 +244,26 @@ def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
         raise ContractMismatchError(f"policy '{spec.name}'", f"robot '{contract.name}'", differences)
 
 
+def check_chunk_outlasts(spec: PolicySpec, delay_s: float) -> None:
+    """Refuse a policy whose chunk is used up before the next one can have come.
+
+    Args:
+        spec: of the policy.
+        delay_s: from an observation to its chunk [s].
+
+    Raises:
+        ConfigurationError: says how long the chunk lasts and how long it would have to.
+    """
+    late = math.ceil(delay_s * spec.control_rate_hz - 0.5)  # a period that is half over still belongs to its step
+    if late > 0 and spec.replan_every + late > spec.chunk:
+        lasts_s, needed_s = spec.chunk / spec.control_rate_hz, (spec.replan_every + late) / spec.control_rate_hz
+        raise ConfigurationError(
+            f"policy '{spec.name}': its chunk lasts {lasts_s:.2f} s, and with {delay_s:.3f} s of thinking it would "
+            f"have to last {needed_s:.2f} s ({spec.replan_every} steps until it is asked again, {late} until it has "
+            "answered): a longer chunk, fewer steps before it is asked, or a faster machine"
+        )
+
+
 def state_columns(keys: Sequence[str]) -> dict[str, slice]:
     """Return where each key stands in the concatenation of all."""
     ends = np.cumsum([STATE_KEYS[key] for key in keys])

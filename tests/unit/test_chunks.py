@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tutelage_core.chunks import ChunkBuffer
+from tutelage_core.chunks import ChunkBuffer, SeamSettings
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.types import ActionChunk
 
 pytestmark = pytest.mark.unit
@@ -101,3 +102,93 @@ def test_cleared_buffer_forgets_its_chunk_and_takes_an_older_one() -> None:
 def test_replanning_less_than_every_step_is_refused(replan_every: int) -> None:
     with pytest.raises(ValueError, match=f"at least 1, got {replan_every}"):
         ChunkBuffer(replan_every)
+
+
+# how one chunk goes over into the next
+
+
+def seam(seams: SeamSettings, delay: int = 0) -> list[np.ndarray]:
+    """Return ten steps: of a chunk of 0s, and of one of 12s that was thought at period 4 and came `delay` later."""
+    buffer = ChunkBuffer(4, seams)
+    steps = []
+    for period in range(10):
+        now_ns = START_NS + period * PERIOD_NS
+        if period == 0:
+            buffer.add(ActionChunk(now_ns, PERIOD_NS, np.zeros((8, 7))))
+        if period == 4 + delay:
+            buffer.add(ActionChunk(START_NS + 4 * PERIOD_NS, PERIOD_NS, np.full((8, 7), 12.0)))
+        due = buffer.step_at(now_ns)
+        assert due is not None
+        steps.append(due[1])
+    return steps
+
+
+def test_without_blending_the_new_chunk_takes_over_at_once() -> None:
+    assert [step[0] for step in seam(SeamSettings())] == [0.0] * 4 + [12.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected"), [(0, [0, 0, 0, 0, 4, 8, 12, 12, 12, 12]), (2, [0, 0, 0, 0, 0, 0, 4, 8, 12, 12])]
+)
+def test_new_chunk_takes_over_step_by_step(delay: int, expected: list[float]) -> None:
+    steps = seam(SeamSettings(blend_steps=2), delay)
+    assert [step[0] for step in steps] == pytest.approx(expected)
+    came = 4 + delay
+    assert [step[6] for step in steps] == [0.0] * came + [12.0] * (10 - came), "a gripper opens or closes: no half-way"
+
+
+def test_where_the_old_chunk_has_no_step_left_the_new_one_is_taken_as_it_is() -> None:
+    buffer = ChunkBuffer(2, SeamSettings(blend_steps=3))
+    buffer.add(chunk(length=2))
+    buffer.step_at(START_NS + PERIOD_NS)
+    buffer.add(chunk(START_NS + 2 * PERIOD_NS, mark=50.0))
+    due = buffer.step_at(START_NS + 2 * PERIOD_NS)
+    assert due is not None
+    assert due[1][0] == 50.0
+
+
+def test_three_chunks_in_a_row_go_over_into_each_other() -> None:
+    buffer = ChunkBuffer(1, SeamSettings(blend_steps=1))
+    values = []
+    for period, mark in enumerate((0.0, 8.0, 16.0)):
+        now_ns = START_NS + period * PERIOD_NS
+        buffer.add(ActionChunk(now_ns, PERIOD_NS, np.full((4, 7), mark)))
+        due = buffer.step_at(now_ns)
+        assert due is not None
+        values.append(due[1][0])
+    assert values == pytest.approx([0.0, 4.0, 12.0]), "half of the one before, which is itself past its seam"
+
+
+def test_ensemble_weighs_the_oldest_most() -> None:
+    steps = seam(SeamSettings(ensemble=0.5))
+    share = np.exp(-0.5) / (1.0 + np.exp(-0.5))
+    assert steps[3][0] == 0.0
+    assert steps[4][0] == pytest.approx(12.0 * share)
+    assert steps[9][0] == 12.0, "the old chunk is used up"
+    assert steps[4][6] == 12.0
+
+
+def test_steps_that_came_too_late_are_counted() -> None:
+    buffer = filled()
+    buffer.step_at(START_NS + 2 * PERIOD_NS)
+    buffer.step_at(START_NS + 3 * PERIOD_NS)
+    assert buffer.dropped_steps == 2
+
+
+def test_forgotten_chunks_are_blended_no_more() -> None:
+    buffer = ChunkBuffer(4, SeamSettings(blend_steps=3))
+    buffer.add(chunk(mark=0.0))
+    buffer.step_at(START_NS)
+    buffer.clear()
+    buffer.add(chunk(START_NS + PERIOD_NS, mark=50.0))
+    due = buffer.step_at(START_NS + PERIOD_NS)
+    assert due is not None
+    assert due[1][0] == 50.0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"blend_steps": -1}, {"ensemble": float("nan")}, {"blend_steps": 1, "ensemble": 0.1}]
+)
+def test_seams_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="SeamSettings"):
+        SeamSettings(**wrong)

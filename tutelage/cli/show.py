@@ -73,7 +73,8 @@ def evaluate_retry(config: retry_evaluating.EvaluateRetryConfig) -> int:
 
 def ship(config: shipping.ShipConfig) -> int:
     """Put a trained policy under `models/`."""
-    _console.print(f"models/{config.name}: {shipping.ship(config).summary()}")
+    for evaluation in shipping.ship(config):
+        _console.print(f"models/{config.name}: {evaluation.summary()}")
     return 0
 
 

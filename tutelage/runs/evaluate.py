@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,11 +18,11 @@ from sim.parameters import Split
 from sim.screening import try_expert
 from sim.tasks import make_task
 from sim.twin import Twin
-from tutelage.drivers import PolicyDriver
+from tutelage.drivers import PolicyDriver, ThinkingSettings
 from tutelage.film_strip import FilmStrip
 from tutelage.loop import EpisodeOptions, run_episode
 from tutelage.runs.collect import EVALUATION_SEEDS_FROM
-from tutelage_core.contract import check_fit, load_contract
+from tutelage_core.contract import check_chunk_outlasts, check_fit, load_contract
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.intervals import wilson_interval
 from tutelage_core.types import EpisodeResult
@@ -50,6 +50,7 @@ class EvaluateConfig:
         rooms: split that rooms are drawn from. Outside the lab a room that the expert cannot solve is rejected, and
             the next seed takes its place.
         film_strips: draw a film strip of each episode into the output folder.
+        thinking: how long the policy thinks, and what becomes of late steps.
     """
 
     policy: str = "bc_pick_cube"
@@ -61,6 +62,7 @@ class EvaluateConfig:
     output: Path | None = None
     rooms: Split = "lab"
     film_strips: bool = False
+    thinking: ThinkingSettings = field(default_factory=ThinkingSettings)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         raise ConfigurationError(
             f"episodes and processes must be at least 1, got {config.episodes}, {config.processes}"
         )
-    check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
+    spec = load_policy(find_checkpoint(config.policy)).spec
+    check_fit(spec, contract)
+    check_chunk_outlasts(spec, config.thinking.delay_s)
     if config.output is not None:
         config.output.mkdir(parents=True, exist_ok=True)
     seeded = Seeded(config.task, config.first_seed, config.episodes, config.processes, config.rooms)
@@ -202,7 +206,7 @@ class _Worker:
         self.config = config
         self.contract = load_contract(config.robot)
         self.twin = Twin(self.contract, config.task, config.first_seed, rooms=config.rooms)
-        self.driver = PolicyDriver(load_policy(find_checkpoint(config.policy)))
+        self.driver = PolicyDriver(load_policy(find_checkpoint(config.policy)), config.thinking)
 
 
 _worker: _Worker | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from tutelage_interfaces import msg as ti
 from tutelage_interfaces.action import RunEpisode
 
+from tutelage_core.chunks import SeamSettings
 from tutelage_core.clock import Clock
 from tutelage_core.contract import RobotContract
 from tutelage_core.session import MOVING_STATES, DriveState, Session
@@ -46,6 +47,7 @@ class CommandStream:
         sender: str,
         lockstep: bool,
         speed: float,
+        seams: SeamSettings,
         episode: Callable[[], Episode],
         finish: Callable[[str, str], None],
         give_up: Callable[[str], None],
@@ -63,13 +65,14 @@ class CommandStream:
             sender: name that the commands carry.
             lockstep: whether time waits for the command.
             speed: seconds of simulated time per second of `clock`.
+            seams: how one chunk goes over into the next.
             episode: returns the episode that runs, or the nothing between two.
             finish: ends it, with its termination and a message.
             give_up: breaks off what goes on before an episode, and takes why.
             on_state: called in lock-step with each new state of the arm that no episode waits for.
         """
         self._node, self._steady, self._session, self._hand, self._peers = node, clock, session, hand, peers
-        self._lockstep, self._speed = lockstep, speed
+        self._lockstep, self._speed, self._seams = lockstep, speed, seams
         self._episode, self._finish, self._give_up, self._on_new_state = episode, finish, give_up, on_state
         self._limits, self._period_ns, self._sender = contract.safety, contract.period_ns, sender
         self._stages = Stages(clock)
@@ -98,7 +101,7 @@ class CommandStream:
 
     def restart(self, replan_every: int = 1) -> None:
         """Begin a new stream; ask for a chunk every `replan_every` steps."""
-        self._drive = Drive(self._limits, self._period_ns, self._sender, replan_every)
+        self._drive = Drive(self._limits, self._period_ns, self._sender, replan_every, self._seams)
         self.note_progress()
 
     def begin(self, replan_every: int) -> None:

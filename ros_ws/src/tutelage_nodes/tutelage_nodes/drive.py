@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hardware.safety.chunk_check import object_to_chunk
 from tutelage_core.arbiter import Arbiter
-from tutelage_core.chunks import ChunkBuffer
+from tutelage_core.chunks import ChunkBuffer, SeamSettings
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import MOVING_STATES, DriveState
 from tutelage_core.types import ActionChunk, EpisodeResult, FloatArray, Source, StepCommand
@@ -19,10 +19,17 @@ MOST_BAD_CHUNKS = 3
 class Drive:
     """Joins chunks, hand and drive state; made anew for each episode."""
 
-    def __init__(self, limits: SafetyLimits, period_ns: int, sender: str, replan_every: int = 1) -> None:
+    def __init__(
+        self,
+        limits: SafetyLimits,
+        period_ns: int,
+        sender: str,
+        replan_every: int = 1,
+        seams: SeamSettings | None = None,
+    ) -> None:
         """Send commands as `sender`, one every `period_ns` [ns]; ask for a chunk every `replan_every` steps."""
         self._limits = limits
-        self.chunks = ChunkBuffer(replan_every)
+        self.chunks = ChunkBuffer(replan_every, seams)
         self.arbiter = Arbiter(self.chunks, sender)
         self.pulse = EpisodeClock(self.chunks, period_ns)
         self.steps = 0

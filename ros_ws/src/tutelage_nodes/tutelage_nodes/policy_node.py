@@ -19,7 +19,7 @@ from tutelage_core.assembler import ObservationAssembler
 from tutelage_core.camera_watch import CameraWatchSettings
 from tutelage_core.chunks import ChunkBuffer
 from tutelage_core.clock import SteadyClock
-from tutelage_core.contract import NS_PER_S, RobotContract, check_fit, load_contract
+from tutelage_core.contract import NS_PER_S, RobotContract, check_chunk_outlasts, check_fit, load_contract
 from tutelage_core.episodes.parity import inputs_of
 from tutelage_core.memory import give_back
 from tutelage_core.session import DriveState
@@ -104,7 +104,10 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         self._assembler = ObservationAssembler(
             spec.cameras, spec.state_keys, round(self.params.sync_tolerance_s * NS_PER_S)
         )
-        warm_up(self._policy)
+        thinks_s = warm_up(self._policy)
+        self.get_logger().info(f"policy {spec.name} thinks for {1e3 * thinks_s:.0f} ms")
+        if not self.params.reliable_images:  # in lock-step time stands still meanwhile
+            check_chunk_outlasts(spec, thinks_s)
         self._active, self._not_before_ns = False, 0
         self._waiting: Observation | None = None
         self._thought_s: deque[float] = deque(maxlen=RECENT_THOUGHTS)

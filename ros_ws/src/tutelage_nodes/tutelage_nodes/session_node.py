@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 from rclpy.task import Future
 from tutelage_interfaces import msg as ti
 
+from tutelage_core.chunks import SeamSettings
 from tutelage_core.clock import SteadyClock
 from tutelage_core.contract import NS_PER_S, load_contract
 from tutelage_core.errors import UnknownNameError
@@ -39,6 +41,8 @@ class SessionNodeParameters:
         patience_s: without progress for so long an episode ends with an error [s, steady].
         speed: seconds of simulated time per second of the steady clock; 1 for a robot.
         policy_silence_s: a policy that gives no sign of life for so long is dead: the arm holds [s, steady].
+        blend_steps: over so many steps a new chunk takes over from the one before; 0 at once.
+        ensemble: instead, all chunks have a say, weighted exp(-ensemble * i), i = 0 for the oldest; NaN for none.
         person: in lock-step: a hand answers each observation, as `twin_node` with `person` does, and is waited for.
     """
 
@@ -47,6 +51,8 @@ class SessionNodeParameters:
     patience_s: float = 10.0
     speed: float = 1.0
     policy_silence_s: float = 0.25
+    blend_steps: int = 0
+    ensemble: float = math.nan
     person: bool = False
 
 
@@ -88,6 +94,7 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
             sender=name,
             lockstep=self._lockstep,
             speed=self.params.speed,
+            seams=self._seams(),
             episode=lambda: self._runner.episode,
             finish=self.finish,
             give_up=self.give_up,
@@ -151,6 +158,10 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
         # as everything that is recorded, on the clock of the data
         message.header.stamp = convert.to_time(self._stream.stamp_ns())
         self._state_pub.publish(message)
+
+    def _seams(self) -> SeamSettings:
+        ensemble = self.params.ensemble
+        return SeamSettings(self.params.blend_steps, None if math.isnan(ensemble) else ensemble)
 
     def _stamp_ns(self) -> int:
         return self._stream.stamp_ns()
