@@ -183,44 +183,10 @@ def _seam_episodes(thinking: ThinkingSettings, seeds: list[int]) -> dict[int, tu
     torch.set_num_threads(1)
     contract = load_contract("twin")
     twin = Twin(contract, TASK, seeds[0], rooms="test")
-    driver = SeamWatcher(PolicyDriver(load_policy(find_checkpoint(UTILITY_MODEL)), thinking), contract.period_ns)
+    driver = PolicyDriver(load_policy(find_checkpoint(UTILITY_MODEL)), thinking)
     found: dict[int, tuple[bool, list[float]]] = {}
     for seed in seeds:
         result = run_episode(twin, driver, make_gate(contract), contract, EpisodeOptions(seed))
-        found[seed] = (result.success, driver.jerks())
+        found[seed] = (result.success, driver.report.seam_jerks())
     twin.close()
     return found
-
-
-class SeamWatcher:
-    """A driver that notes what another one commands, and where a new chunk began to be executed."""
-
-    def __init__(self, driver, period_ns: int) -> None:
-        """Watch `driver`."""
-        self._driver, self._period_s = driver, period_ns / 1e9
-        self._steps: list[list[float]] = []
-        self._stamps: list[int] = []
-
-    def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:
-        """Begin an episode."""
-        self._steps.clear()
-        self._stamps.clear()
-        self._driver.restart(instruction, seed, gripper_opening)
-
-    def command(self, observation):
-        """Pass the command on."""
-        command = self._driver.command(observation)
-        self._steps.append(command.step[:3].tolist())
-        self._stamps.append(self._driver.chunk_stamp_ns)
-        return command
-
-    def jerks(self) -> list[float]:
-        """Return the largest jerk about each seam [m/s^3]: of the last step of a chunk and the first of the next."""
-        import numpy as np
-
-        if len(self._steps) < 4:
-            return []
-        velocity = np.array(self._steps) / self._period_s
-        jerk = np.linalg.norm(np.diff(velocity, n=2, axis=0), axis=1) / self._period_s**2
-        seams = [k for k in range(1, len(self._stamps)) if self._stamps[k] != self._stamps[k - 1] >= 0]
-        return [float(jerk[max(k - 2, 0) : k].max()) for k in seams if k >= 2]

@@ -12,6 +12,7 @@ from sim.twin import Twin
 from tutelage_core.arbiter import Arbiter
 from tutelage_core.chunks import ChunkBuffer, SeamSettings
 from tutelage_core.contract import NS_PER_S, check_chunk_outlasts
+from tutelage_core.drive_report import DriveReport
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import DriveState
@@ -69,6 +70,8 @@ class PolicyDriver:
         self._late: ActionChunk | None = None
         self._chunks = ChunkBuffer(policy.spec.replan_every, self._thinking.seams)
         self._arbiter = Arbiter(self._chunks)
+        self._period_ns = round(NS_PER_S / policy.spec.control_rate_hz)
+        self.report = DriveReport(self._chunks, self._period_ns)
         self._window = ObservationWindow(policy.spec.history)
 
     def restart(self, instruction: str, seed: int, gripper_opening: float) -> None:
@@ -76,13 +79,8 @@ class PolicyDriver:
         self._window.clear()
         self._late = None
         self._arbiter.restart(gripper_opening)
+        self.report = DriveReport(self._chunks, self._period_ns)
         self._policy.reset(instruction, seed)
-
-    @property
-    def chunk_stamp_ns(self) -> int:
-        """Stamp of the chunk that is executed; -1 before the first."""
-        chunk = self._chunks.chunk
-        return -1 if chunk is None else chunk.stamp_ns
 
     def resume(self, gripper_opening: float) -> None:
         """Go on after a person has moved the arm; `gripper_opening` is what the gripper was last told (0..1)."""
@@ -97,8 +95,11 @@ class PolicyDriver:
         if self._late is not None and now_ns >= self._late.stamp_ns + self._delay_ns - self._late.period_ns // 2:
             chunk = self._late if self._thinking.compensates else replace(self._late, stamp_ns=now_ns)
             self._chunks.add(chunk)
+            self.report.chunk_came(self._late, now_ns)
             self._late = None
-        return self._arbiter.command(DriveState.AUTONOMOUS, now_ns)
+        command = self._arbiter.command(DriveState.AUTONOMOUS, now_ns)
+        self.report.commanded(command)
+        return command
 
 
 class ExpertDriver:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hardware.safety.gate import SafetyGate
 from sim.rooms import Room
 from sim.twin import Twin
-from tutelage.drivers import Driver
+from tutelage.drivers import Driver, PolicyDriver
 from tutelage_core.clock import Clock, SteadyClock
 from tutelage_core.contract import RobotContract, state_vectors
 from tutelage_core.episodes.writer import EpisodeWriter
@@ -155,6 +155,7 @@ def run_episode(
         dict(timer.means_ms()),
         "" if succeeded else final.failure,
         human_periods,
+        driver.report.figures() if isinstance(driver, PolicyDriver) else {},
     )
 
 

@@ -244,6 +244,7 @@ class EpisodeResult:
         stage_ms: mean latency of each stage [ms].
         failure: name of the failure kind, empty if none.
         human_periods: control periods that a person drove.
+        driving: how it was driven, by name: see `tutelage_core.drive_report`.
     """
 
     success: bool
@@ -253,3 +254,4 @@ class EpisodeResult:
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
     human_periods: int = 0
+    driving: Mapping[str, float] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -78,6 +78,7 @@ class GraphOutcome:
     message: str
     stage_ms: dict[str, float]
     recording: Path | None
+    driving: dict[str, float] = field(default_factory=dict)
     attempts: int = 1
 
 

@@ -184,7 +184,7 @@ class CommandStream:
     def _on_chunk(self, message: ti.ActionChunk) -> None:
         try:
             chunk = convert.from_chunk_msg(message)
-            taken = self._drive.take(chunk, self._episode().not_before_ns)
+            taken = self._drive.take(chunk, self._episode().not_before_ns, self.stamp_ns())
         except ValueError as error:
             self._node.count("refused_chunks")
             self._node.get_logger().error(str(error), throttle_duration_sec=1.0)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hardware.safety.chunk_check import object_to_chunk
 from tutelage_core.arbiter import Arbiter
 from tutelage_core.chunks import ChunkBuffer, SeamSettings
+from tutelage_core.drive_report import DriveReport
 from tutelage_core.limits import SafetyLimits
 from tutelage_core.session import MOVING_STATES, DriveState
 from tutelage_core.types import ActionChunk, EpisodeResult, FloatArray, Source, StepCommand
@@ -31,14 +32,15 @@ class Drive:
         self._limits = limits
         self.chunks = ChunkBuffer(replan_every, seams)
         self.arbiter = Arbiter(self.chunks, sender)
+        self.report = DriveReport(self.chunks, period_ns)
         self.pulse = EpisodeClock(self.chunks, period_ns)
         self.steps = 0
         self.interventions = 0
         self.human_steps = 0
         self.bad_chunks = 0
 
-    def take(self, chunk: ActionChunk, not_before_ns: int) -> bool:
-        """Take a chunk; return False if it is of before `not_before_ns` [ns] or older than the last one.
+    def take(self, chunk: ActionChunk, not_before_ns: int, now_ns: int) -> bool:
+        """Take a chunk at `now_ns`; return False if it is of before `not_before_ns` [ns] or older than the last one.
 
         Raises:
             ValueError: no step of it may be taken; such chunks in a row are counted.
@@ -47,7 +49,10 @@ class Drive:
             self.bad_chunks += 1
             raise ValueError(f"the policy's chunk is refused whole: {objection}")
         self.bad_chunks = 0
-        return chunk.stamp_ns >= not_before_ns and self.chunks.add(chunk)
+        taken = chunk.stamp_ns >= not_before_ns and self.chunks.add(chunk)
+        if taken:
+            self.report.chunk_came(chunk, now_ns)
+        return taken
 
     @property
     def is_hopeless(self) -> bool:
@@ -59,7 +64,9 @@ class Drive:
         self.pulse.sent(stamp_ns, steady_ns)
         self.arbiter.set_human_step(human_step)
         command = self.arbiter.command(state, stamp_ns)
-        self.steps += state in MOVING_STATES
+        if state in MOVING_STATES:
+            self.steps += 1
+            self.report.commanded(command)
         self.human_steps += command.source is Source.HUMAN
         return command
 
@@ -67,5 +74,12 @@ class Drive:
         """Return how the episode ended; `stage_ms` holds the mean of each stage [ms], `failure` its kind."""
         failed = "" if termination == "success" else failure
         return EpisodeResult(
-            termination == "success", self.steps, termination, self.interventions, stage_ms, failed, self.human_steps
+            termination == "success",
+            self.steps,
+            termination,
+            self.interventions,
+            stage_ms,
+            failed,
+            self.human_steps,
+            self.report.figures(),
         )

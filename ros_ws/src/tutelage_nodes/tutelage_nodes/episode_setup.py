@@ -66,6 +66,8 @@ def to_answer(result: EpisodeResult, message: str) -> RunEpisode.Result:
         message=message,
         stages=list(result.stage_ms),
         stage_ms=list(result.stage_ms.values()),
+        figures=list(result.driving),
+        figure_values=list(result.driving.values()),
     )
 
 

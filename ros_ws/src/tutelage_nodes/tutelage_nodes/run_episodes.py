@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import rclpy
@@ -44,6 +44,7 @@ class Outcome:
     interventions: int
     message: str
     stage_ms: dict[str, float]
+    driving: dict[str, float] = field(default_factory=dict)
     attempts: int = 1
 
 
@@ -106,6 +107,7 @@ class SessionClient:
             result.interventions,
             result.message,
             dict(zip(result.stages, result.stage_ms, strict=True)),
+            dict(zip(result.figures, result.figure_values, strict=True)),
         )
 
     def run_task(self, goal: RunTask.Goal, timeout_s: float) -> Outcome:
@@ -144,6 +146,7 @@ class SessionClient:
             "" if result.success else result.ending,
             result.interventions,
             result.message or said,
+            {},
             {},
             result.attempts,
         )
