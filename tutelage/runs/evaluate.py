@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from tqdm import tqdm
 
 from hardware.safety.gate import make_gate
 from policies.registry import find_checkpoint, load_policy
@@ -25,6 +24,7 @@ from tutelage.runs.collect import EVALUATION_SEEDS_FROM
 from tutelage_core.contract import check_chunk_outlasts, check_fit, load_contract
 from tutelage_core.errors import ConfigurationError
 from tutelage_core.intervals import wilson_interval
+from tutelage_core.parallel import each
 from tutelage_core.types import EpisodeResult
 from tutelage_core.versions import versions
 
@@ -121,9 +121,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     if config.output is not None:
         config.output.mkdir(parents=True, exist_ok=True)
     seeded = Seeded(config.task, config.first_seed, config.episodes, config.processes, config.rooms)
-    results, rejected = over_seeds(
-        seeded, _prepare, config, _run_one, f"eval {config.task}", lambda result: result.success
-    )
+    results, rejected = over_seeds(seeded, _prepare, config, _run_one, f"eval {config.task}")
     seeds = tuple(sorted(results))
     evaluation = Evaluation(config, seeds, tuple(results[s] for s in seeds), tuple(rejected))
     if config.output is not None:
@@ -156,7 +154,6 @@ def over_seeds(
     config: C,
     run_one: Callable[[int], tuple[int, R | None]],
     title: str,
-    succeeded: Callable[[R], bool],
 ) -> tuple[dict[int, R], list[int]]:
     """Run seeded episodes in parallel processes, whose order decides nothing.
 
@@ -166,35 +163,32 @@ def over_seeds(
         config: for `prepare`.
         run_one: runs the episode of a seed and returns its result; None rejects the seed's room.
         title: of the progress bar.
-        succeeded: tells, for the bar, whether a result is a success.
 
     Returns:
         The result of each seed, and the seeds that were rejected.
 
     Raises:
         ConfigurationError: most rooms were rejected.
+        BrokenProcessPool: a process could not be made ready, or has died.
     """
     results: dict[int, R] = {}
     rejected: list[int] = []
-    context = multiprocessing.get_context("spawn")
-    bar = tqdm(total=seeded.episodes, desc=title, unit="episode", disable=None)
-    with bar, context.Pool(min(seeded.processes, seeded.episodes), initializer=prepare, initargs=(config,)) as pool:
-        while len(results) < seeded.episodes:
-            next_seed = seeded.first_seed + len(results) + len(rejected)
-            if len(rejected) > seeded.episodes + MOST_REJECTED:
-                raise ConfigurationError(
-                    f"{seeded.task}: {len(rejected)} of {len(rejected) + len(results)} rooms of split "
-                    f"'{seeded.rooms}' were rejected; at least half must be solvable"
-                )
-            for seed, result in pool.imap_unordered(
-                run_one, range(next_seed, next_seed + seeded.episodes - len(results))
-            ):
-                if result is None:
-                    rejected.append(seed)
-                    continue
+    while len(results) < seeded.episodes:
+        if len(rejected) > seeded.episodes + MOST_REJECTED:
+            raise ConfigurationError(
+                f"{seeded.task}: {len(rejected)} of {len(rejected) + len(results)} rooms of split "
+                f"'{seeded.rooms}' were rejected; at least half must be solvable"
+            )
+        first = seeded.first_seed + len(results) + len(rejected)
+        seeds = range(first, first + seeded.episodes - len(results))
+        done = len(results)
+        for seed, result in each(
+            run_one, seeds, seeded.processes, title=title, done_before=done, prepare=partial(prepare, config)
+        ):
+            if result is None:
+                rejected.append(seed)
+            else:
                 results[seed] = result
-                bar.set_postfix(success=f"{sum(map(succeeded, results.values()))}/{len(results)}")
-                bar.update()
     return results, sorted(rejected)
 
 

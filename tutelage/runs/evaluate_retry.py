@@ -238,9 +238,7 @@ def evaluate_retry(config: EvaluateRetryConfig) -> RetryEvaluation:
         check_cameras(f"verifier '{config.verifier}'", load_verifier(config.verifier).cameras, contract)
     check_fit(load_policy(find_checkpoint(config.policy)).spec, contract)
     seeded = Seeded(config.task, config.first_seed, config.episodes, config.processes, config.rooms)
-    found, rejected = over_seeds(
-        seeded, _prepare, config, _run_one, f"eval retry {config.task}", lambda outcome: outcome.success
-    )
+    found, rejected = over_seeds(seeded, _prepare, config, _run_one, f"eval retry {config.task}")
     evaluation = RetryEvaluation(config, dict(sorted(found.items())), tuple(rejected))
     if config.output is not None:
         _write(evaluation, config.output)

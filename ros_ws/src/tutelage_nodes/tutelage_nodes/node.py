@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 
 from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
+from tutelage_core.memory import hold_steady
 from tutelage_nodes import topics
 from tutelage_nodes.executor import KeptWaitSetExecutor
 from tutelage_nodes.faults import listen_for_kill
@@ -154,6 +155,7 @@ def run_node(make: type[TutelageNode[Any]]) -> None:
     A signal ends the loop between two callbacks, never within one: rclpy's own handlers shut the context down at once,
     and a message that is being taken then raises.
     """
+    hold_steady()
     signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     executor = KeptWaitSetExecutor()

@@ -22,6 +22,7 @@ from tutelage_core.episodes.messages import IMAGE_FORMATS, ImageFormat
 from tutelage_core.episodes.repair import repair, unfinished
 from tutelage_core.episodes.writer import EpisodeWriter
 from tutelage_core.errors import TutelageError, UnknownNameError
+from tutelage_core.memory import give_back
 from tutelage_core.types import EpisodeResult
 from tutelage_core.versions import versions
 from tutelage_nodes import convert, topics
@@ -216,6 +217,7 @@ class RecorderNode(TutelageNode[RecorderNodeParameters]):
         if writer is None:
             raise TutelageError(self._lost or "no episode is open")
         self._closed = (self._episode, str(writer.close(result)))
+        give_back()
         return self._closed[1], f"{result.steps - steps} of {result.steps} steps are missing" * (steps < result.steps)
 
     def _on_label(self, request: LabelEpisode.Request, response: LabelEpisode.Response) -> LabelEpisode.Response:
