@@ -32,7 +32,8 @@ def hold_steady() -> bool:
     if _OPTION is None:
         return False
     settings = ((_MMAP_THRESHOLD, LARGE), (_TRIM_THRESHOLD, KEPT), (_ARENA_MAX, ARENAS))
-    return all([_OPTION(name, value) for name, value in settings])
+    taken = [_OPTION(name, value) for name, value in settings]
+    return all(taken)
 
 
 def give_back() -> bool:
