@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from policies.rum.retry import Ending, RetrySettings
-from tutelage.retrying import RetryOptions
-from tutelage.runs.evaluate_retry import EvaluateRetryConfig, RetryEvaluation, TaskOutcome, Tried, evaluate_retry
+from policies.rum.retry import Attempt, Ending, RetrySettings
+from tutelage.retrying import AttemptResult, RetriedEpisode, RetryOptions
+from tutelage.runs.evaluate_retry import EvaluateRetryConfig, RetryEvaluation, evaluate_retry
 from tutelage_core.errors import ConfigurationError, UnknownNameError
-from tutelage_core.verdict import Answer
+from tutelage_core.verdict import Answer, Verdict
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(300)]
 
 SHIPPED = EvaluateRetryConfig("bc_pick_cube", episodes=2, attempts=RetryOptions(RetrySettings(tries=2)))
 
 
-def outcome(*tried: tuple[Answer, bool], ending: Ending = Ending.SUCCESS) -> TaskOutcome:
-    attempts = tuple(Tried(answer, "", worked, 50) for answer, worked in tried)
-    return TaskOutcome(ending, attempts[-1].worked, attempts, "" if attempts[-1].worked else "timeout")
+def outcome(*tried: tuple[Answer, bool], ending: Ending = Ending.SUCCESS) -> RetriedEpisode:
+    attempts = tuple(
+        AttemptResult(Attempt(number, (0.0, 0.0, 0.0)), 50, Verdict(answer, "eyes"), worked, ())
+        for number, (answer, worked) in enumerate(tried)
+    )
+    return RetriedEpisode(ending, attempts[-1].worked, attempts, "" if attempts[-1].worked else "timeout")
 
 
 def test_figures_are_those_of_the_attempts() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from sim.tasks import make_task
 from sim.twin import Twin
 from tutelage.drivers import PolicyDriver
 from tutelage.film_strip import FilmStrip
-from tutelage.retrying import AttemptResult, RetryOptions, run_with_retry
+from tutelage.retrying import AttemptResult, RetriedEpisode, RetryOptions, run_with_retry
 from tutelage.runs.collect import EVALUATION_SEEDS_FROM
 from tutelage.runs.evaluate import Seeded, over_seeds
 from tutelage_core.contract import CameraNeed, check_cameras, check_fit, load_contract
@@ -88,50 +89,14 @@ class EvaluateRetryConfig:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What is kept of an attempt.
-
-    Attributes:
-        answer: the verifier's.
-        reason: its own words.
-        worked: what was true.
-        steps: control periods.
-    """
-
-    answer: Answer
-    reason: str
-    worked: bool
-    steps: int
-
-
-@dataclass(frozen=True)
-class TaskOutcome:
-    """What came of a task.
-
-    Attributes:
-        ending: by the verifier's word.
-        worked: what was true at the end.
-        attempts: the first one first.
-        failure: the ground truth's name for what went wrong, empty if nothing did.
-    """
-
-    ending: Ending
-    worked: bool
-    attempts: tuple[Tried, ...]
-    failure: str
-
-    @property
-    def success(self) -> bool:
-        """Whether the verifier said that it worked, and it did."""
-        return self.ending is Ending.SUCCESS and self.worked
-
-
-@dataclass(frozen=True)
 class RetryEvaluation:
-    """What an evaluation found: the outcome of each seed, in their order, and the seeds whose rooms were rejected."""
+    """What an evaluation found: the outcome of each seed, in their order, and the seeds whose rooms were rejected.
+
+    The pictures of the attempts are not kept here.
+    """
 
     config: EvaluateRetryConfig
-    outcomes: Mapping[int, TaskOutcome]
+    outcomes: Mapping[int, RetriedEpisode]
     rejected: tuple[int, ...] = ()
 
     @property
@@ -142,7 +107,7 @@ class RetryEvaluation:
     @property
     def first_successes(self) -> int:
         """Tasks whose first attempt worked, whatever the verifier said: what there is without retry."""
-        return sum(outcome.attempts[0].worked for outcome in self.outcomes.values())
+        return sum(outcome.worked_at_once for outcome in self.outcomes.values())
 
     @property
     def mean_tries(self) -> float:
@@ -155,14 +120,14 @@ class RetryEvaluation:
         record = VerifierRecord()
         for outcome in self.outcomes.values():
             for tried in outcome.attempts:
-                record.count(tried.answer, tried.worked)
+                record.count(tried.verdict.answer, tried.worked)
         return record
 
     @property
     def doubts(self) -> list[str]:
         """What is to be said about a verifier that always says the same; empty if it does not."""
         watch = VerifierWatch()
-        said = [watch.hear(tried.answer) for outcome in self.outcomes.values() for tried in outcome.attempts]
+        said = [watch.hear(tried.verdict.answer) for outcome in self.outcomes.values() for tried in outcome.attempts]
         return sorted({doubt for doubt in said if doubt})
 
     @property
@@ -269,7 +234,7 @@ def _prepare(config: EvaluateRetryConfig) -> None:
     _worker = _Worker(config)
 
 
-def _run_one(seed: int) -> tuple[int, TaskOutcome | None]:
+def _run_one(seed: int) -> tuple[int, RetriedEpisode | None]:
     if _worker is None:
         raise ConfigurationError("the worker process was not prepared")
     config = _worker.config
@@ -277,13 +242,6 @@ def _run_one(seed: int) -> tuple[int, TaskOutcome | None]:
         return seed, None
     if isinstance(_worker.verifier, TruthVerifier):
         _worker.verifier.restart(seed)
-    tried: list[Tried] = []
-
-    def keep(result: AttemptResult) -> None:
-        tried.append(Tried(result.verdict.answer, result.verdict.reason, result.worked, result.steps))
-        if config.output is not None:
-            _draw(config.output, seed, result)
-
     found = run_with_retry(
         _worker.twin,
         _worker.driver,
@@ -292,9 +250,9 @@ def _run_one(seed: int) -> tuple[int, TaskOutcome | None]:
         _worker.verifier,
         seed,
         config.attempts,
-        on_attempt=keep,
+        on_attempt=None if config.output is None else partial(_draw, config.output, seed),
     )
-    return seed, TaskOutcome(found.ending, found.worked, tuple(tried), found.failure)
+    return seed, replace(found, attempts=tuple(replace(attempt, frames=()) for attempt in found.attempts))
 
 
 def _draw(folder: Path, seed: int, result: AttemptResult) -> None:

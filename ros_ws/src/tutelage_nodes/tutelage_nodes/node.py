@@ -17,12 +17,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
+from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from tutelage_core.config import from_mapping
 from tutelage_core.errors import TutelageError, UnknownNameError
 from tutelage_core.memory import hold_steady
-from tutelage_nodes import topics
+from tutelage_core.types import Frame
+from tutelage_nodes import convert, topics
 from tutelage_nodes.executor import KeptWaitSetExecutor
 from tutelage_nodes.faults import listen_for_kill
 from tutelage_nodes.one_graph import NameClaim
@@ -93,6 +95,15 @@ class TutelageNode(LifecycleNode, Generic[P]):
         """As rclpy's; its callback group forgets the timer, too: it would keep a weak reference to each for ever."""
         timer.callback_group.entities.discard(weakref.ref(timer))
         return super().destroy_timer(timer)
+
+    def frame_of(self, camera: str, message: Image) -> Frame | None:
+        """Return a camera's picture; one that is none is counted and told, and None is returned."""
+        try:
+            return convert.from_image_msg(message)
+        except ValueError as error:
+            self.count("bad_images")
+            self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
+            return None
 
     def setup(self) -> None:
         """Make publishers, subscriptions and the core objects; raise TutelageError to refuse."""

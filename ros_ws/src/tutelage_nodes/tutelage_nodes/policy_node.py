@@ -162,11 +162,8 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         return not trouble, trouble or ("driving" if self._active else "idle"), values
 
     def _on_image(self, camera: str, message: Image) -> None:
-        try:
-            frame = convert.from_image_msg(message)
-        except ValueError as error:
-            self.count("bad_images")
-            self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
+        frame = self.frame_of(camera, message)
+        if frame is None:
             return
         self._lookout.see(camera, frame.image)
         self._consider(self._assembler.add_frame(camera, frame))

@@ -161,11 +161,8 @@ class RewardNode(TutelageNode[RewardNodeParameters]):
         return not trouble, trouble or ("scoring" if self._episode else "idle"), {**self._statuses, "left_alone": alone}
 
     def _on_image(self, camera: str, message: Image) -> None:
-        try:
-            frame = convert.from_image_msg(message)
-        except ValueError as error:
-            self.count("bad_images")
-            self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
+        frame = self.frame_of(camera, message)
+        if frame is None:
             return
         self._consider(self._assembler.add_frame(camera, frame))
 

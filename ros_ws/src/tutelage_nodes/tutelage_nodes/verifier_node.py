@@ -98,11 +98,8 @@ class VerifierNode(TutelageNode[VerifierNodeParameters]):
         return not self._doubt, self._doubt or "waiting", {"last": self._last, "frames": len(self._frames)}
 
     def _on_image(self, camera: str, message: Image) -> None:
-        try:
-            frame = convert.from_image_msg(message)
-        except ValueError as error:
-            self.count("bad_images")
-            self.get_logger().error(f"camera {camera}: {error}", throttle_duration_sec=1.0)
+        frame = self.frame_of(camera, message)
+        if frame is None:
             return
         self._take(self._assembler.add_frame(camera, frame))
 
