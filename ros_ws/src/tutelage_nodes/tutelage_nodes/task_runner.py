@@ -18,6 +18,7 @@ from tutelage_interfaces.srv import LabelEpisode, VerifyEpisode
 
 from policies.rum.retry import Attempt, RetryLoop, RetrySettings
 from reward_models.verifier.accounts import VerifierWatch
+from tutelage_core.errors import ConfigurationError
 from tutelage_core.verdict import Answer, Verdict
 from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_runner import RESULT_KEPT_S
@@ -184,7 +185,7 @@ class TaskRunner:
         stamps = tuple(convert.to_ns(stamp) for stamp in answer.stamps)
         try:
             verdict = Verdict(Answer(answer.answer), answer.verifier, answer.reason, stamps, answer.irreversible)
-        except ValueError as error:  # a ConfigurationError is one
+        except (ValueError, ConfigurationError) as error:
             return Verdict(Answer.UNKNOWN, topics.VERIFY_EPISODE, f"the verifier's answer is none: {error}")
         self._node.get_logger().info(f"{done.name}: {verdict.answer} ({verdict.verifier}): {verdict.reason}")
         if doubt := self._watch.hear(verdict.answer):

@@ -47,7 +47,7 @@ class VerifierNodeParameters:
     Attributes:
         robot: name of the robot's contract.
         verifier: `vlm:FILE`, `reward:FILE`, or a reward model's name, such as `success_classifier:FOLDER`.
-        frames: moments that are kept; an attempt that is longer is judged by its last ones.
+        memory_mb: of pictures that are kept [MB]; an attempt that takes more is judged by its last ones.
         sync_tolerance_s: pictures and states this far apart count as one moment [s]; 0 for simulated time.
         reliable_images: ask for every picture (lock-step) and not only for the newest one.
         threads: threads that a model computes with.
@@ -55,7 +55,7 @@ class VerifierNodeParameters:
 
     robot: str = "twin"
     verifier: str = ""
-    frames: int = 400
+    memory_mb: float = 256.0
     sync_tolerance_s: float = 0.02
     reliable_images: bool = False
     threads: int = 1
@@ -71,9 +71,9 @@ class VerifierNode(TutelageNode[VerifierNodeParameters]):
     def setup(self) -> None:
         """Load the verifier, refuse it if it does not fit the robot, open the topics."""
         p = self.params
-        if not p.verifier or p.frames < 1:
+        if not p.verifier or not p.memory_mb > 0.0:
             raise ConfigurationError(
-                f"verifier_node: needs a verifier and room for frames, got '{p.verifier}' and {p.frames}"
+                f"verifier_node: needs a verifier and memory for pictures, got '{p.verifier}' and {p.memory_mb} MB"
             )
         os.nice(NICENESS)
         torch.set_num_threads(p.threads)
@@ -82,7 +82,8 @@ class VerifierNode(TutelageNode[VerifierNodeParameters]):
         self._verifier = load_verifier(p.verifier)
         check_cameras(f"verifier '{p.verifier}'", self._verifier.cameras, contract)
         cameras = dict.fromkeys(self._verifier.cameras)
-        self._frames: deque[Observation] = deque(maxlen=p.frames)
+        self._frames: deque[Observation] = deque()
+        self._bytes = 0
         self._assembler = ObservationAssembler(cameras, contract.state_keys, round(p.sync_tolerance_s * NS_PER_S))
         self._watch, self._doubt, self._last = VerifierWatch(), "", ""
         self._finished: deque[tuple[Future, Verdict]] = deque()
@@ -107,8 +108,12 @@ class VerifierNode(TutelageNode[VerifierNodeParameters]):
         self._take(self._assembler.add_state(convert.from_arm_state_msg(message)))
 
     def _take(self, observation: Observation | None) -> None:
-        if observation is not None:
-            self._frames.append(observation)
+        if observation is None:
+            return
+        self._frames.append(observation)
+        self._bytes += _size(observation)
+        while self._bytes > self.params.memory_mb * 1e6 and len(self._frames) > 1:
+            self._bytes -= _size(self._frames.popleft())
 
     async def _on_verify(
         self, request: VerifyEpisode.Request, response: VerifyEpisode.Response
@@ -157,6 +162,10 @@ class VerifierNode(TutelageNode[VerifierNodeParameters]):
         while self._finished:
             future, verdict = self._finished.popleft()
             future.set_result(verdict)
+
+
+def _size(observation: Observation) -> int:
+    return sum(image.nbytes for image in observation.images.values())
 
 
 def main() -> None:
