@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from tutelage.film_strip import FilmStrip
 from tutelage.runs.graph import GraphOutcome
@@ -25,6 +26,29 @@ th:first-child, td:first-child { text-align: left; } img { max-width: 100%; imag
 def stage_names(outcomes: Sequence[GraphOutcome]) -> list[str]:
     """Return the measured stages in the order in which they first appear."""
     return list(dict.fromkeys(stage for outcome in outcomes for stage in outcome.stage_ms))
+
+
+def driving_summary(outcomes: Sequence[GraphOutcome]) -> str:
+    """Return in a line how the episodes were driven; empty where nothing is known of it."""
+    told = [outcome.driving for outcome in outcomes if outcome.driving]
+    if not told:
+        return ""
+
+    def all_of(name: str) -> list[float]:
+        return [figures[name] for figures in told if name in figures]
+
+    parts: list[str] = []
+    if rates := all_of("rate_hz"):
+        parts.append(f"{median(rates):.1f} steps/s")
+    if delays := all_of("delay_ms"):
+        parts.append(
+            f"chunks {median(delays):.0f} ms after their observation (worst {max(all_of('delay_worst_ms')):.0f})"
+        )
+    late, clipped = sum(all_of("dropped_steps")), sum(outcome.interventions for outcome in outcomes)
+    parts.append(f"{late:.0f} steps came too late and were dropped, {clipped} changed or refused by the gate")
+    if jerks := all_of("seam_jerk_m_s3"):
+        parts.append(f"jerk at seams {max(jerks):.1f} m/s^3 (99 %)")
+    return "; ".join(parts)
 
 
 def write_report(path: Path, title: str, outcomes: Sequence[GraphOutcome], strips: Path) -> None:
@@ -50,7 +74,7 @@ def write_report(path: Path, title: str, outcomes: Sequence[GraphOutcome], strip
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
         f"<h1>{html.escape(title)}</h1><p>{successes} of {len(outcomes)} episodes succeeded "
         f"<span class=note>(95 % Wilson interval {low:.2f} .. {high:.2f})</span></p>"
-        f"<table><tr>{head}</tr>{rows}</table>{sections}"
+        f"<table><tr>{head}</tr>{rows}</table><p>{html.escape(driving_summary(outcomes))}</p>{sections}"
         "<p class=note>Stages: policy = observation seen to chunk seen, transport and inference included; inference = "
         "the policy's own time; gate = command sent to executed action seen; world = executed action to next "
         "observation (physics, rendering, transport).</p></html>",

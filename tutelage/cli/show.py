@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tutelage.report import stage_names, write_report
+from tutelage.report import driving_summary, stage_names, write_report
 from tutelage.runs import attempts, graph
 from tutelage.runs import collect as collecting
 from tutelage.runs import evaluate as evaluating
@@ -83,6 +83,7 @@ def run(config: graph.RunConfig) -> int:
     _console.print(f"bringing up the graph: robot {config.robot}, policy {config.policy}, {config.clock} clock")
     outcomes = graph.run_graph(config, _say)
     _console.print(_table(outcomes))
+    _console.print(driving_summary(outcomes))
     return 0
 
 
@@ -94,6 +95,7 @@ def demo(policy: str, task: str, episodes: int, output: Path) -> int:
     _console.print(f"bringing up the graph: the twin, two cameras, arm, policy '{policy}', session, recorder ...")
     outcomes = graph.run_graph(config, _say)
     _console.print(_table(outcomes))
+    _console.print(driving_summary(outcomes))
     page = output / "report.html"
     write_report(page, f"Tutelage demonstration: {config.task} with {policy}", outcomes, output / "film_strips")
     _console.print(f"report: {page}")
@@ -130,7 +132,8 @@ def _say(outcome: graph.GraphOutcome) -> None:
 def _table(outcomes: Sequence[graph.GraphOutcome]) -> Table:
     stages = stage_names(outcomes)
     table = Table(title="Episodes; mean latency per stage in ms")
-    for column in ("seed", "result", "steps", "gate interventions", *stages):
+    tried = ("attempts",) if any(o.attempts > 1 for o in outcomes) else ()
+    for column in ("seed", "result", "steps", "gate interventions", *tried, *stages):
         table.add_column(column, justify="right")
     for o in outcomes:
         table.add_row(
@@ -138,6 +141,7 @@ def _table(outcomes: Sequence[graph.GraphOutcome]) -> Table:
             "success" if o.success else o.failure or o.termination,
             str(o.steps),
             str(o.interventions),
+            *([str(o.attempts)] if tried else []),
             *(f"{o.stage_ms[s]:.1f}" if s in o.stage_ms else "" for s in stages),
         )
     return table
