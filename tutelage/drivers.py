@@ -61,7 +61,7 @@ class PolicyDriver:
         """Drive with `policy`.
 
         Raises:
-            ConfigurationError: its chunk does not last until the next one has come.
+            ConfigurationError: its chunk would be over when it comes.
         """
         self._policy = policy
         self._thinking = thinking or ThinkingSettings()

@@ -244,24 +244,33 @@ def check_fit(spec: PolicySpec, contract: RobotContract) -> None:
         raise ContractMismatchError(f"policy '{spec.name}'", f"robot '{contract.name}'", differences)
 
 
-def check_chunk_outlasts(spec: PolicySpec, delay_s: float) -> None:
-    """Refuse a policy whose chunk is used up before the next one can have come.
+def check_chunk_outlasts(spec: PolicySpec, delay_s: float) -> str:
+    """Refuse a policy whose chunk is used up when it comes.
 
     Args:
         spec: of the policy.
         delay_s: from an observation to its chunk [s].
 
+    Returns:
+        A warning where a chunk is used up before the next one has come, and the arm holds in between; else nothing.
+
     Raises:
-        ConfigurationError: says how long the chunk lasts and how long it would have to.
+        ConfigurationError: the last step's time is over when the chunk comes.
     """
-    late = math.ceil(delay_s * spec.control_rate_hz - 0.5)  # a period that is half over still belongs to its step
-    if late > 0 and spec.replan_every + late > spec.chunk:
-        lasts_s, needed_s = spec.chunk / spec.control_rate_hz, (spec.replan_every + late) / spec.control_rate_hz
+    late = delay_s * spec.control_rate_hz
+    lasts_s = spec.chunk / spec.control_rate_hz
+    if not late < spec.chunk + 0.5:  # a period that is half over still belongs to its step
         raise ConfigurationError(
-            f"policy '{spec.name}': its chunk lasts {lasts_s:.2f} s, and with {delay_s:.3f} s of thinking it would "
-            f"have to last {needed_s:.2f} s ({spec.replan_every} steps until it is asked again, {late} until it has "
-            "answered): a longer chunk, fewer steps before it is asked, or a faster machine"
+            f"policy '{spec.name}': thinks for {delay_s:.3f} s, and its chunk lasts {lasts_s:.2f} s: all of it is over "
+            "when it comes; a longer chunk or a faster machine is needed"
         )
+    needed = spec.replan_every + max(0, math.ceil(late - 0.5))
+    if needed <= spec.chunk:
+        return ""
+    return (
+        f"policy '{spec.name}' thinks for {delay_s:.3f} s: its chunk of {lasts_s:.2f} s would have to last "
+        f"{needed / spec.control_rate_hz:.2f} s until the next one has come; the arm may hold in between"
+    )
 
 
 def state_columns(keys: Sequence[str]) -> dict[str, slice]:

@@ -74,15 +74,18 @@ def test_seams_are_blended() -> None:
     assert blended == pytest.approx(plain), "both chunks mean the same, so nothing is changed"
 
 
-def test_chunk_that_is_used_up_before_the_next_one_comes_is_refused() -> None:
-    check_chunk_outlasts(SPEC, 0.44)
-    for wrong in (0.46, 2.0):
-        with pytest.raises(ConfigurationError, match="chunk lasts 0"):
-            PolicyDriver(Clock(), ThinkingSettings(delay_s=wrong))
+def test_chunk_that_is_over_when_it_comes_is_refused() -> None:
+    assert check_chunk_outlasts(SPEC, 0.44) == ""
+    assert "has come; the arm may hold" in check_chunk_outlasts(SPEC, 0.46)
+    assert check_chunk_outlasts(SPEC, 0.84)
+    for wrong in (0.85, 2.0, float("nan")):
+        with pytest.raises(ConfigurationError, match="all of it is over"):
+            check_chunk_outlasts(SPEC, wrong)
+    with pytest.raises(ConfigurationError, match="all of it is over"):
+        PolicyDriver(Clock(), ThinkingSettings(delay_s=2.0))
     single = replace(SPEC, chunk=1, replan_every=1)
-    check_chunk_outlasts(single, 0.04)  # its step is still the one for now
-    with pytest.raises(ConfigurationError):
-        check_chunk_outlasts(single, 0.06)
+    assert check_chunk_outlasts(single, 0.04) == "", "its step is still the one for now"
+    assert check_chunk_outlasts(single, 0.06)
 
 
 @pytest.mark.parametrize("delay_s", [-0.1, float("nan"), 61.0])
