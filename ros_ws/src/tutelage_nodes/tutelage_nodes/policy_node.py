@@ -106,9 +106,9 @@ class PolicyNode(TutelageNode[PolicyNodeParameters]):
         )
         thinks_s = warm_up(self._policy)
         self.get_logger().info(f"policy {spec.name} thinks for {1e3 * thinks_s:.0f} ms")
-        if not self.params.reliable_images:  # in lock-step time stands still meanwhile
-            if warning := check_chunk_outlasts(spec, thinks_s):
-                self.get_logger().warning(warning)
+        # in lock-step time stands still meanwhile
+        if not self.params.reliable_images and (warning := check_chunk_outlasts(spec, thinks_s)):
+            self.get_logger().warning(warning)
         self._active, self._not_before_ns = False, 0
         self._waiting: Observation | None = None
         self._thought_s: deque[float] = deque(maxlen=RECENT_THOUGHTS)
