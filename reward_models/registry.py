@@ -35,11 +35,13 @@ class Loaded:
         name: as it was asked for.
         model: the model.
         threshold: a reward of at least this says success; None where it has none.
+        likely: a probability of success of at least this says success, for a model that knows one.
     """
 
     name: str
     model: RewardModel
     threshold: float | None = None
+    likely: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _vlm_rm(name: str, place: Path) -> Loaded:
 def _success_classifier(name: str, place: Path) -> Loaded:
     classifier = SuccessClassifier.load(place)
     digest = hashlib.sha256((place / MANIFEST).read_bytes()).hexdigest()
-    return Loaded(name, SuccessReward(classifier, digest), 0.5)
+    return Loaded(name, SuccessReward(classifier, digest), 0.5, classifier.spec.rule.high)
 
 
 def _python(name: str, place: Path) -> Loaded:

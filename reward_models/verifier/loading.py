@@ -80,8 +80,8 @@ def load_verifier(name: str) -> Verifier:
     if kind == REWARD:
         chosen = load_yaml(Path(place), RewardVerifierFile)
         known = load_reward_model(chosen.model)
-        return RewardVerifier(name, known.model, known.threshold, chosen.verifier)
+        return RewardVerifier(name, known.model, known.threshold, chosen.verifier, known.likely)
     if kind not in KINDS:
         raise UnknownNameError("verifier", kind, (VLM, REWARD, *KINDS), f"'{name}'")
     known = load_reward_model(name)
-    return RewardVerifier(name, known.model, known.threshold)
+    return RewardVerifier(name, known.model, known.threshold, likely=known.likely)

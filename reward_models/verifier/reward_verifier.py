@@ -21,7 +21,7 @@ class RewardVerifierConfig:
         step: every so many-th frame is looked at, counted back from the last one.
         last: of those, how many at the end are asked about; more than half of them must look done.
         threshold: a frame looks done from this probability of success on; for a model that knows none, from this
-            reward on. None takes one half, or the model's own threshold.
+            reward on. None takes the model's own.
     """
 
     step: int = 2
@@ -43,6 +43,7 @@ class RewardVerifier:
         model: RewardModel,
         own_threshold: float | None = None,
         config: RewardVerifierConfig | None = None,
+        likely: float = 0.5,
     ) -> None:
         """Judge by `model`.
 
@@ -51,6 +52,7 @@ class RewardVerifier:
             model: scores frames.
             own_threshold: the model's own, of its reward.
             config: how scores become an answer.
+            likely: the model's own, of its probability of success.
 
         Raises:
             ConfigurationError: nothing that the model says could be success.
@@ -60,7 +62,7 @@ class RewardVerifier:
         self._by_probability = model.spec.has_success
         threshold = self._config.threshold
         if threshold is None:
-            threshold = 0.5 if self._by_probability else own_threshold
+            threshold = likely if self._by_probability else own_threshold
         if threshold is None:
             raise ConfigurationError(
                 f"verifier '{name}': the model knows no probability of success and has no threshold: say from which "

@@ -86,6 +86,12 @@ def test_model_without_probability_is_judged_by_its_reward() -> None:
     assert RewardVerifier("mine", model, 0.25, chosen).verify(attempt(3), TASK).answer is Answer.NO
 
 
+def test_model_that_wants_to_be_surer_is_asked_for_more() -> None:
+    model = Scored(lambda k: 0.8)
+    assert RewardVerifier("mine", model).verify(attempt(3), TASK).answer is Answer.YES
+    assert RewardVerifier("mine", model, likely=0.9).verify(attempt(3), TASK).answer is Answer.NO
+
+
 @pytest.mark.parametrize(
     ("frames", "task", "why"),
     [([], TASK, "no frame"), (attempt(3), " ", "task"), ([Observation(0, {}, {})], TASK, "wrist")],
