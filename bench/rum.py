@@ -21,7 +21,7 @@ UTILITY_MODEL, TASK = "rum_pick_bag", "PickBag"
 
 TRIALS = 100
 DELAY_S = 0.2
-BLEND_STEPS = 3
+BLEND_STEPS = 2
 
 
 @measures(
@@ -102,7 +102,16 @@ def _steps() -> Mapping[str, Measurement]:
         None,
         Direction.AT_MOST,
         True,
-        "the same without compensation",
+        "the same with late steps replayed",
+    ),
+    Figure(
+        "rum_delay_dropped_loss_points",
+        8,
+        "points",
+        None,
+        Direction.AT_MOST,
+        True,
+        "the same with late steps dropped and not made up",
     ),
     Figure(
         "rum_seam_jerk_ratio",
@@ -124,7 +133,7 @@ def _steps() -> Mapping[str, Measurement]:
     ),
 )
 def delays_and_seams(settings: Settings) -> Mapping[str, Measurement]:
-    """Run the same rooms four times."""
+    """Run the same rooms five times."""
     from tutelage.drivers import ThinkingSettings
     from tutelage_core.chunks import SeamSettings
 
@@ -132,7 +141,8 @@ def delays_and_seams(settings: Settings) -> Mapping[str, Measurement]:
     runs = {
         "plain": ThinkingSettings(),
         "late": late,
-        "uncompensated": replace(late, compensates=False),
+        "dropped": replace(late, seams=SeamSettings(catch_up=False)),
+        "uncompensated": replace(late, compensates=False, seams=SeamSettings(catch_up=False)),
         "blended": ThinkingSettings(seams=SeamSettings(blend_steps=BLEND_STEPS)),
     }
     found = {name: seam_run(thinking) for name, thinking in runs.items()}
@@ -150,6 +160,7 @@ def delays_and_seams(settings: Settings) -> Mapping[str, Measurement]:
     return {
         "rum_delay_loss_points": lost("late"),
         "rum_delay_uncompensated_loss_points": lost("uncompensated"),
+        "rum_delay_dropped_loss_points": lost("dropped"),
         "rum_blending_loss_points": lost("blended"),
         "rum_seam_jerk_ratio": Measurement(p99["blended"] / p99["plain"], len(seeds), seeds, extra={**extra, **seams}),
     }

@@ -1,9 +1,9 @@
 """Chunks over time: which step of which chunk is due now, how one goes over into the next, and when one is wanted.
 
 A step is looked up by the time it is *for*, which counts from the observation's stamp; steps whose time has passed
-while the policy was thinking are dropped, never replayed. So a delay costs the first steps of a chunk, and not their
-meaning. Steps are differences: what an old chunk has left needs no new anchor when a new one comes, and the two can be
-blended. The same rule serves the graph and the one-process loop.
+while the policy was thinking are dropped, never replayed. Steps are differences, so a chunk that comes late is anchored
+anew: what its dropped steps would have moved, and what was done instead, is made up. The same rule serves the graph and
+the one-process loop.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ class SeamSettings:
         ensemble: instead, every chunk that has a step for now has a say, weighted exp(-ensemble * i) with i = 0 for the
             oldest (temporal ensembling, Zhao et al. 2023); None for none. It is known to cost success with many
             policies.
+        catch_up: a chunk that comes late was meant to move the arm by its dropped steps, too. What was done meanwhile
+            may lack some of that; it is made up over the steps that follow, none of them longer than the chunk's
+            longest, so that the arm comes back onto the way that the policy thought of.
     """
 
     blend_steps: int = 0
     ensemble: float | None = None
+    catch_up: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be blended."""
@@ -51,6 +55,7 @@ class SeamSettings:
 class _Held:
     chunk: ActionChunk
     since_ns: int | None = None  # when its first step was taken
+    debt: FloatArray | None = None  # motion that is still to be made up, shape (6,)
 
 
 class ChunkBuffer:
@@ -63,6 +68,7 @@ class ChunkBuffer:
         self._replan_every = replan_every
         self._seams = seams or SeamSettings()
         self._held: list[_Held] = []
+        self._given: list[tuple[int, FloatArray]] = []  # stamps and motions of the last steps
         self.dropped_chunks = 0
         self.dropped_steps = 0
         """Steps that came too late to be taken."""
@@ -70,6 +76,7 @@ class ChunkBuffer:
     def clear(self) -> None:
         """Forget the chunks: at a reset, a stop or a hand-over no old step may come back."""
         self._held.clear()
+        self._given.clear()
 
     @property
     def chunk(self) -> ActionChunk | None:
@@ -94,21 +101,54 @@ class ChunkBuffer:
 
     def step_at(self, now_ns: int) -> tuple[int, FloatArray] | None:
         """Return index and step due at `now_ns`, or None when the chunk is used up (then the arm must hold)."""
-        if not self._held:
-            return None
-        newest = self._held[-1]
-        step = _step(newest.chunk, now_ns)
-        if step is None:
+        newest = self._held[-1] if self._held else None
+        step = None if newest is None else _step(newest.chunk, now_ns)
+        if newest is None or step is None:
+            self._note(now_ns, np.zeros(MOTION))  # the arm holds
             return None
         index = _index(newest.chunk, now_ns)
+        if self._given and self._given[-1][0] == now_ns:  # asked again: nothing is made up twice
+            return index, np.concatenate([self._given[-1][1], step[MOTION:]])
         if newest.since_ns is None:
             newest.since_ns = now_ns
             self.dropped_steps += index
+            newest.debt = self._debt(newest.chunk, index) if self._seams.catch_up else None
         self._held = [held for held in self._held if _step(held.chunk, now_ns) is not None]
         if len(self._held) > 1:
             motion = self._blended(now_ns) if self._seams.ensemble is None else self._ensembled(now_ns)
             step = np.concatenate([motion, step[MOTION:]])
+        if newest.debt is not None:
+            step = self._made_up(newest, step)
+        self._note(now_ns, step[:MOTION])
         return index, step
+
+    def _note(self, now_ns: int, motion: FloatArray) -> None:
+        self._given = [*self._given, (now_ns, motion)][-MOST_KEPT:]
+
+    def _debt(self, chunk: ActionChunk, index: int) -> FloatArray | None:
+        """Return what a chunk's first `index` steps would have moved, beyond what was done since its observation.
+
+        None where nothing is owed, and where it is not known what was done: somebody else drove meanwhile.
+        """
+        begin_ns = chunk.stamp_ns - chunk.period_ns // 2
+        done = [motion for stamp_ns, motion in self._given if stamp_ns >= begin_ns]
+        if index == 0 or len(done) < index:
+            return None
+        return chunk.steps[:index, :MOTION].sum(axis=0) - np.sum(done, axis=0)
+
+    @staticmethod
+    def _made_up(held: _Held, step: FloatArray) -> FloatArray:
+        """Return a step that also pays of the debt as much as a step of this chunk may."""
+        debt = held.debt
+        assert debt is not None
+        paid = np.empty(MOTION)
+        for part in (slice(0, 3), slice(3, MOTION)):
+            longest = float(np.linalg.norm(held.chunk.steps[:, part], axis=1).max())
+            whole = step[part] + debt[part]
+            length = float(np.linalg.norm(whole))
+            paid[part] = whole if length <= longest else whole * (longest / length)
+        held.debt = debt - (paid - step[:MOTION])
+        return np.concatenate([paid, step[MOTION:]])
 
     def _blended(self, now_ns: int) -> FloatArray:
         motion: FloatArray | None = None

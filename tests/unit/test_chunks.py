@@ -131,7 +131,7 @@ def test_without_blending_the_new_chunk_takes_over_at_once() -> None:
     ("delay", "expected"), [(0, [0, 0, 0, 0, 4, 8, 12, 12, 12, 12]), (2, [0, 0, 0, 0, 0, 0, 4, 8, 12, 12])]
 )
 def test_new_chunk_takes_over_step_by_step(delay: int, expected: list[float]) -> None:
-    steps = seam(SeamSettings(blend_steps=2), delay)
+    steps = seam(SeamSettings(blend_steps=2, catch_up=False), delay)
     assert [step[0] for step in steps] == pytest.approx(expected)
     came = 4 + delay
     assert [step[6] for step in steps] == [0.0] * came + [12.0] * (10 - came), "a gripper opens or closes: no half-way"
@@ -192,3 +192,75 @@ def test_forgotten_chunks_are_blended_no_more() -> None:
 def test_seams_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="SeamSettings"):
         SeamSettings(**wrong)
+
+
+# a late chunk comes back onto its way
+
+
+def caught_up(delay: int, way: float = 1.0) -> np.ndarray:
+    """Return twelve steps: a chunk that stands still, then one of `way` a step that is `delay` periods late."""
+    buffer = ChunkBuffer(4, SeamSettings(catch_up=True))
+    steps = []
+    for period in range(12):
+        now_ns = START_NS + period * PERIOD_NS
+        if period == 0:
+            buffer.add(ActionChunk(now_ns, PERIOD_NS, np.zeros((8, 7))))
+        if period == 4 + delay:
+            late = np.full((8, 7), way)
+            late[5:, :6] = 0.0  # it goes for five steps, then stands
+            buffer.add(ActionChunk(START_NS + 4 * PERIOD_NS, PERIOD_NS, late))
+        due = buffer.step_at(now_ns)
+        assert due is not None
+        again = buffer.step_at(now_ns)
+        assert again is not None
+        np.testing.assert_array_equal(due[1], again[1])
+        steps.append(due[1])
+    return np.stack(steps)
+
+
+def test_chunk_in_time_owes_nothing() -> None:
+    assert caught_up(0)[:, 0].tolist() == [0.0] * 4 + [1.0] * 5 + [0.0] * 3
+
+
+@pytest.mark.parametrize("delay", [1, 2])
+def test_late_chunk_moves_as_far_as_it_was_meant_to_and_never_faster(delay: int) -> None:
+    steps = caught_up(delay)
+    assert steps[:, 0].sum() == pytest.approx(5.0), "as far as in time"
+    assert np.abs(steps[:, 0]).max() == pytest.approx(1.0)
+    assert steps[4 + delay : 9 + delay, 0].tolist() == pytest.approx([1.0] * 5), "the same way, later"
+    assert steps[9 + delay :, 0].tolist() == pytest.approx([0.0] * (3 - delay))
+
+
+def test_what_was_done_meanwhile_is_not_done_twice() -> None:
+    buffer = ChunkBuffer(4, SeamSettings(catch_up=True))
+    steps = []
+    for period in range(10):
+        now_ns = START_NS + period * PERIOD_NS
+        if period in (0, 6):
+            stamp = 0 if period == 0 else 4
+            buffer.add(ActionChunk(START_NS + stamp * PERIOD_NS, PERIOD_NS, np.full((8, 7), 1.0)))
+        due = buffer.step_at(now_ns)
+        assert due is not None
+        steps.append(due[1][0])
+    assert steps == [1.0] * 10, "both chunks mean the same motion"
+
+
+def test_debt_is_forgotten_with_the_chunks() -> None:
+    buffer = ChunkBuffer(4, SeamSettings(catch_up=True))
+    buffer.add(ActionChunk(START_NS, PERIOD_NS, np.zeros((8, 7))))
+    buffer.step_at(START_NS)
+    buffer.clear()
+    buffer.add(ActionChunk(START_NS, PERIOD_NS, np.full((8, 7), 1.0)))
+    due = buffer.step_at(START_NS + 2 * PERIOD_NS)
+    assert due is not None
+    assert due[1][0] == 1.0, "nothing is known of what was done"
+
+
+def test_first_chunk_of_an_episode_makes_up_for_the_time_in_which_the_arm_held() -> None:
+    buffer = ChunkBuffer(4, SeamSettings(catch_up=True))
+    assert [buffer.step_at(START_NS + k * PERIOD_NS) for k in range(2)] == [None, None]
+    late = np.full((8, 7), 1.0)
+    late[3:, :6] = 0.0
+    buffer.add(ActionChunk(START_NS, PERIOD_NS, late))
+    steps = [buffer.step_at(START_NS + k * PERIOD_NS) for k in range(2, 8)]
+    assert [step[1][0] for step in steps if step is not None] == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]

@@ -56,7 +56,7 @@ def test_without_delay_each_step_is_the_one_for_its_time() -> None:
 
 
 def test_late_chunks_give_the_step_for_now_and_the_arm_holds_until_the_first() -> None:
-    meant, sources, asked = driven(ThinkingSettings(delay_s=0.2))
+    meant, sources, asked = driven(ThinkingSettings(delay_s=0.2, seams=SeamSettings(catch_up=False)))
     assert sources[:2] == [Source.HOLD] * 2
     assert set(sources[2:]) == {Source.POLICY}
     assert meant[2:] == pytest.approx(list(range(2, 14)))
@@ -64,7 +64,8 @@ def test_late_chunks_give_the_step_for_now_and_the_arm_holds_until_the_first() -
 
 
 def test_without_compensation_steps_are_taken_too_late() -> None:
-    meant, _, _ = driven(ThinkingSettings(delay_s=0.2, compensates=False))
+    late = ThinkingSettings(delay_s=0.2, compensates=False, seams=SeamSettings(catch_up=False))
+    meant, _, _ = driven(late)
     assert meant[2:6] == pytest.approx([0.0, 1.0, 2.0, 3.0])
 
 

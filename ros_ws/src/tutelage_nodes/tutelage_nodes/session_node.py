@@ -42,6 +42,7 @@ class SessionNodeParameters:
         speed: seconds of simulated time per second of the steady clock; 1 for a robot.
         policy_silence_s: a policy that gives no sign of life for so long is dead: the arm holds [s, steady].
         blend_steps: over so many steps a new chunk takes over from the one before; 0 at once.
+        catch_up: what the dropped steps of a late chunk would have moved is made up over those that follow.
         ensemble: instead, all chunks have a say, weighted exp(-ensemble * i), i = 0 for the oldest; NaN for none.
         person: in lock-step: a hand answers each observation, as `twin_node` with `person` does, and is waited for.
     """
@@ -52,6 +53,7 @@ class SessionNodeParameters:
     speed: float = 1.0
     policy_silence_s: float = 0.25
     blend_steps: int = 0
+    catch_up: bool = True
     ensemble: float = math.nan
     person: bool = False
 
@@ -161,7 +163,9 @@ class SessionNode(TutelageNode[SessionNodeParameters]):
 
     def _seams(self) -> SeamSettings:
         ensemble = self.params.ensemble
-        return SeamSettings(self.params.blend_steps, None if math.isnan(ensemble) else ensemble)
+        return SeamSettings(
+            self.params.blend_steps, None if math.isnan(ensemble) else ensemble, catch_up=self.params.catch_up
+        )
 
     def _stamp_ns(self) -> int:
         return self._stream.stamp_ns()
