@@ -138,7 +138,8 @@ def train_and_evaluate(task: str, policy: str, room: int | None, times: int) -> 
     from policies.registry import find_checkpoint, load_policy
     from reward_models.success_classifier.config import LabellingConfig, SuccessClassifierConfig
     from sim.rooms import Room
-    from tutelage.runs.attempts import Kind, record_attempts
+    from tutelage.attempt_drivers import Kind
+    from tutelage.runs.attempts import record_attempts
     from tutelage.runs.train_success_classifier import TrainSuccessClassifierConfig, train_success_classifier
     from tutelage_core.contract import NS_PER_S, load_contract
 

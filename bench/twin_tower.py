@@ -145,8 +145,8 @@ def trials(task: str, split: str, given: tuple[tuple[str, str | int], ...] = ())
     from reward_models.evaluation.trials import Trial
     from sim.rooms import Room
     from sim.twin import Twin
+    from tutelage.attempt_drivers import Kind, driver_of
     from tutelage.loop import EpisodeOptions, run_episode
-    from tutelage.runs.attempts import Kind, driver_of
     from tutelage_core.contract import load_contract
     from tutelage_core.types import EpisodeStep
 

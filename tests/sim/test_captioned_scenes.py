@@ -14,7 +14,7 @@ from reward_models.image_text.tower_training import TowerConfig
 from reward_models.image_text.twin_tower import CARD, TwinTower
 from sim.held_things import held_thing
 from sim.twin import Twin
-from tutelage.runs.attempts import Kind
+from tutelage.attempt_drivers import Kind
 from tutelage.runs.captioned_scenes import AFTER_SUCCESS, ScenesConfig, captioned_episode, captioned_scenes
 from tutelage.runs.train_tower import LOG, TrainTowerConfig, train
 from tutelage_core.contract import load_contract

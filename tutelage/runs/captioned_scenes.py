@@ -17,8 +17,8 @@ from reward_models.image_text.captioned_frames import CaptionedFrames, joined, r
 from sim.rooms import Room
 from sim.tasks import TASKS
 from sim.twin import Twin
+from tutelage.attempt_drivers import Kind, driver_of
 from tutelage.loop import start_gate
-from tutelage.runs.attempts import Kind, driver_of
 from tutelage_core.contract import RobotContract, load_contract, state_vectors
 from tutelage_core.errors import ConfigurationError, UnknownNameError
 from tutelage_core.parallel import each
