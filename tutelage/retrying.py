@@ -27,9 +27,6 @@ from tutelage_core.verdict import Answer, Verdict
 LONGEST_WAY_BACK = 300
 """Control periods after which an arm that is not back is stuck."""
 
-POLICY_SEEDS_APART = 10_000_019
-"""Between the seeds of two attempts, so that what a policy draws at random is drawn anew."""
-
 
 @dataclass(frozen=True)
 class AttemptResult:
@@ -155,9 +152,7 @@ def run_with_retry(
     attempt: Attempt | None = loop.attempt
     while attempt is not None:
         watcher = _Watcher(verifier, task, options.ask_every)
-        driven = EpisodeOptions(
-            seed + attempt.number * POLICY_SEEDS_APART, options.max_steps, scene_stays=True, blind=True
-        )
+        driven = EpisodeOptions(attempt.policy_seed(seed), options.max_steps, scene_stays=True, blind=True)
         outcome = run_episode(twin, driver, gate, contract, driven, listener=listener, until=watcher.see)
         if watcher.verdict is None:
             watcher.frames.append(_seen(twin, contract))

@@ -107,7 +107,7 @@ class ChunkBuffer:
             self._note(now_ns, np.zeros(MOTION))  # the arm holds
             return None
         index = _index(newest.chunk, now_ns)
-        if self._given and self._given[-1][0] == now_ns:  # asked again: nothing is made up twice
+        if newest.since_ns is not None and self._given[-1][0] == now_ns:  # asked again: nothing is made up twice
             return index, np.concatenate([self._given[-1][1], step[MOTION:]])
         if newest.since_ns is None:
             newest.since_ns = now_ns

@@ -75,6 +75,10 @@ class Ending(StrEnum):
     """The verifier could not say, again and again: whether it worked nobody knows."""
 
 
+POLICY_SEEDS_APART = 10_000_019
+"""Between the seeds of two attempts, so that what a policy draws at random is drawn anew."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What is to be done next.
@@ -86,6 +90,10 @@ class Attempt:
 
     number: int
     offset_m: tuple[float, float, float]
+
+    def policy_seed(self, seed: int) -> int:
+        """Return what the policy draws from in this attempt at a task of `seed`."""
+        return seed + self.number * POLICY_SEEDS_APART
 
 
 class RetryLoop:

@@ -70,7 +70,7 @@ class RumTraining:
         self.cameras = {name: CameraNeed(store.shape[2], store.shape[1]) for name, store in frames.images.items()}
         self.network = self._new_network()
         self.seen: Seen = (
-            LookedAt(frames.images, self.network, config, self.device)
+            LookedAt(frames.images, config, self.device)
             if self.network.trunks_learn
             else StoredMaps(frames.images, self.network, self.device)
         )
@@ -123,7 +123,7 @@ class RumTraining:
             for start in range(0, len(self.held_out_rows), VALIDATED_AT_ONCE):
                 rows = self.held_out_rows[start : start + VALIDATED_AT_ONCE]
                 seen, state, chunks = self.windows.window(rows)
-                embedded = network.embed(self.seen.maps(seen, None), state.to(self.device))
+                embedded = network.embed(self.seen.maps(network, seen, None), state.to(self.device))
                 said = self.scales.to_steps(network.action_head().draw(embedded, generator)[:, 0].cpu().numpy())
                 errors.append(said - self.scales.to_steps(chunks[:, -1, 0].numpy()))
         error = np.concatenate(errors)
@@ -179,7 +179,7 @@ class RumTraining:
         seen, state, chunks = self.windows.window(self._rows(self.config.batch_size))
         noise = torch.randn(state.shape, generator=generator)
         given = (state + self.config.state_noise * noise).to(self.device)
-        maps = self.seen.maps(seen, np.random.default_rng([generator.initial_seed(), _PICTURES]))
+        maps = self.seen.maps(self.network, seen, np.random.default_rng([generator.initial_seed(), _PICTURES]))
         with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator
             torch.manual_seed(generator.initial_seed())
             embedded = self.network.embed(maps, given)

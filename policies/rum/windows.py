@@ -53,10 +53,13 @@ class RumWindows:
 class Seen(Protocol):
     """What the trunk sees of frames."""
 
-    def maps(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+    def maps(
+        self, network: RumNetwork, frames: NDArray[np.int64], rng: np.random.Generator | None
+    ) -> dict[str, Tensor]:
         """Return camera name to feature maps, shape (frames, channels, rows, columns).
 
         Args:
+            network: whose trunk looks; what a frozen one sees is known.
             frames: which ones, whole windows, the oldest of each first.
             rng: changes the pictures as training does; None leaves them as they are.
         """
@@ -80,7 +83,9 @@ class StoredMaps:
                     parts.append(network.encode(name, some.permute(0, 3, 1, 2).to(device)).half().cpu())
             self._stores[name] = torch.cat(parts)
 
-    def maps(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+    def maps(
+        self, network: RumNetwork, frames: NDArray[np.int64], rng: np.random.Generator | None
+    ) -> dict[str, Tensor]:
         """See `Seen.maps`; nothing is drawn."""
         index = torch.from_numpy(frames)
         return {name: store[index].to(self._device) for name, store in self._stores.items()}
@@ -89,17 +94,17 @@ class StoredMaps:
 class LookedAt:
     """Of a trunk that learns: looked at anew each time, in training changed in light and place (jitter as RUM's)."""
 
-    def __init__(
-        self, images: Mapping[str, ImageBatch], network: RumNetwork, config: RumConfig, device: torch.device
-    ) -> None:
-        """Look through `network`; it may change."""
-        self._images, self._network, self._config, self._device = images, network, config, device
+    def __init__(self, images: Mapping[str, ImageBatch], config: RumConfig, device: torch.device) -> None:
+        """Look at these, shape (frames, height, width, 3)."""
+        self._images, self._config, self._device = images, config, device
         self._bf16 = (device.type == "cuda" or cpu_likes_bf16()) if config.bf16 is None else config.bf16
 
-    def maps(self, frames: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+    def maps(
+        self, network: RumNetwork, frames: NDArray[np.int64], rng: np.random.Generator | None
+    ) -> dict[str, Tensor]:
         """See `Seen.maps`."""
         config, found = self._config, {}
-        for name in self._network.cameras:
+        for name in network.cameras:
             pixels = self._images[name][frames]
             given = (
                 plain(pixels)
@@ -114,7 +119,7 @@ class LookedAt:
                 )
             )
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16 and rng is not None):
-                found[name] = self._network.encode(name, given.to(self._device))
+                found[name] = network.encode(name, given.to(self._device))
         return found
 
 

@@ -264,3 +264,12 @@ def test_first_chunk_of_an_episode_makes_up_for_the_time_in_which_the_arm_held()
     buffer.add(ActionChunk(START_NS, PERIOD_NS, late))
     steps = [buffer.step_at(START_NS + k * PERIOD_NS) for k in range(2, 8)]
     assert [step[1][0] for step in steps if step is not None] == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_chunk_that_comes_in_the_period_in_which_the_arm_held_is_taken() -> None:
+    buffer = ChunkBuffer(4)
+    assert buffer.step_at(START_NS) is None
+    buffer.add(chunk(mark=5.0))
+    due = buffer.step_at(START_NS)
+    assert due is not None
+    assert due[1][0] == 5.0

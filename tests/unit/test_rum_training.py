@@ -90,11 +90,15 @@ def test_trunk_that_learns_looks_at_changed_pictures_and_changes() -> None:
     names = [name for name in training.network.learned_state() if name.startswith("encoders.")]
     before = {name: training.network.learned_state()[name].clone() for name in names}
     some = training.windows.window(training.train_rows[:2])[0]
-    plain, other = training.seen.maps(some, None), training.seen.maps(some, np.random.default_rng(0))
+    plain = training.seen.maps(training.network, some, None)
+    other = training.seen.maps(training.network, some, np.random.default_rng(0))
     assert not torch.equal(plain["wrist"], other["wrist"])
     found = [training.take_step()["loss"] for _ in range(30)]
     assert np.mean(found[-8:]) < 0.8 * np.mean(found[:8])
     assert any(not torch.equal(tensor, training.network.learned_state()[name]) for name, tensor in before.items())
+    averaged = training.seen.maps(training.averaged_network(), some, None)
+    now = training.seen.maps(training.network, some, None)
+    assert not torch.equal(averaged["wrist"], now["wrist"]), "what is validated is what is kept"
     assert set(names) <= set(training.averaged_network().learned_state()), "a checkpoint holds it"
 
 

@@ -24,9 +24,6 @@ from tutelage_nodes import convert, topics
 from tutelage_nodes.episode_runner import RESULT_KEPT_S
 from tutelage_nodes.episode_setup import EpisodeSetup
 
-POLICY_SEEDS_APART = 10_000_019
-"""Between the seeds of two attempts, so that what a policy draws at random is drawn anew."""
-
 VERIFIER_PATIENCE_S = 90.0
 """A verifier that does not answer within this time is not there [s]; a model behind a network has its own deadline."""
 
@@ -147,7 +144,7 @@ class TaskRunner:
         x, y, z = attempt.offset_m
         asked = RunEpisode.Goal(
             task=goal.task,
-            seed=goal.seed + attempt.number * POLICY_SEEDS_APART,
+            seed=attempt.policy_seed(goal.seed),
             max_steps=goal.max_steps,
             record=goal.record,
             episode=name,
